@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import spearmanr
 
 from coopetition.fitting.curves import Curves
 from coopetition.model.two_cues import TwoCues
@@ -57,33 +56,35 @@ def test_figures_draw_the_relation_and_the_fates():
 
 
 def test_the_fitted_noise_of_icl_rises_with_the_variation_within_classes():
+    """In each seed; that of CIWL does so less."""
     rows = read_rows(readout_fits.PATH, needed="theory")
-    found = readout_fits.noise_by_level([each for each in rows if each["theory"] == "two_cues"])
-    assert [*found] == [0.6, 0.67, 0.74, 0.81]
-    levels = np.repeat([*found], 3)
-    sigma, nu = (np.concatenate([own[name] for own in found.values()]) for name in ("sigma", "nu"))
-    assert spearmanr(levels, sigma).statistic == pytest.approx(0.84, abs=0.005)
-    assert spearmanr(levels, sigma).pvalue < 1e-3
-    assert spearmanr(levels, nu).statistic == pytest.approx(0.43, abs=0.005)
-    assert spearmanr(levels, nu).pvalue == pytest.approx(0.16, abs=0.005)
+    levels = readout_fits.noise_by_level([each for each in rows if each["theory"] == "two_cues"])
+    assert [*levels] == [0.6, 0.67, 0.74, 0.81]
+    sigma, nu = (np.array([own[name] for own in levels.values()]) for name in ("sigma", "nu"))
+    assert (np.diff(sigma, axis=0) > 0).all()
+    ratios = sigma[-1] / sigma[0]
+    assert (ratios.min(), ratios.max()) == pytest.approx((1.6, 2.6), abs=0.15)
+    assert (nu[-1] / nu[0] < 1.35).all()
 
 
 def test_the_best_theory_of_each_group_is_that_of_the_page():
-    """By BIC above the lowest; a difference of 20 in the sum over runs decides."""
+    """By BIC above the lowest, summed over runs."""
     head, _, *lines = (
         [cell.strip() for cell in line.strip("|").split("|")]
         for line in readout_fits.fits_table().splitlines()
     )
-    above = {line[0].strip("`"): dict(zip(head[2:-2], map(float, line[2:-2]), strict=True))
-             for line in lines}  # fmt: skip
-    best = {
-        group: {name for name in above if above[name][group] < 20} for group in readout_fits.GROUPS
+    above = {
+        line[0].strip("`"): dict(zip(head[2:-2], map(float, line[2:-2]), strict=True))
+        for line in lines
     }
-    race = {"logistic_race"}
-    assert [*best.values()] == [race, race, {"subcircuits"}, {"toy"},
-                                {"two_cues", "bayesian_mixture", "logistic_race"}]  # fmt: skip
-    behind = {group for group in best if above["two_cues"][group] > above["toy"][group]}
-    assert behind == {"classes with variation", "demo"}
+    best = [min(above, key=lambda name: above[name][group]) for group in readout_fits.GROUPS]
+    race = "logistic_race"
+    assert best == [race, race, "subcircuits", race, "two_cues"]
+    worst = {max(above, key=lambda name: above[name][group]) for group in readout_fits.GROUPS}
+    assert worst == {"subcircuits_no_decay"}
+    lead = {group: above["toy"][group] - above["two_cues"][group] for group in readout_fits.GROUPS}
+    assert min(lead["main task at the paper's rate"], lead["glyphs"]) > 100
+    assert lead["classes with variation"] < -500 and abs(lead["demo"]) < 50
 
 
 def test_every_run_of_the_fits_is_fitted_to_every_theory(tmp_path, monkeypatch):

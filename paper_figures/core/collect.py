@@ -59,6 +59,8 @@ def keep_finished(
 ) -> tuple[list[str], list[str]]:
     """Keep the finished runs and tables of a sweep of `plan` in the folder `data`.
 
+    A run that diverged is kept until then, once the others of its node are finished.
+
     If a run exists in two lengths, the longer one is kept for the presets of both.  New rows of a
     run in a table replace its old ones.  After an interruption, the next call continues.
 
@@ -81,13 +83,13 @@ def _read_sweep(plan: Plan, runs: Path, paper: str) -> tuple[list[_Run], list[_T
     finished, tables, left_out = [], [], []
     for node in plan.nodes.values():
         try:
-            if not node.is_done(runs):
+            if isinstance(node, Train) and node.is_over(runs):
+                finished += _runs_of(node, runs, paper)
+            elif not node.is_done(runs):
                 if isinstance(node, Train | Table) and (runs / node.name).exists():
                     left_out.append(f"{node.name}: not finished")
             elif isinstance(node, Table):
                 tables += _tables_of(node, runs)
-            elif isinstance(node, Train):
-                finished += _runs_of(node, runs, paper)
         except (UserError, OSError) as error:
             left_out.append(f"{node.name}: {error}")
     return finished, tables, left_out

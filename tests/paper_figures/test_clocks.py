@@ -782,9 +782,15 @@ def check_predicted_steps():
         "batch_raised": 0.39,
         "labels_frozen": 3.5,
         "labels_tripled": 1.02,
+        "beta2_0.99": 2.4,
+        "beta2_0.9999": 0.94,
+        "epsilon_0.001": 1.04,
     }
     found = {arm: 10 ** factors[arm].value for arm in expected}
     assert found == pytest.approx(expected, rel=0.02)
+    unchanged = ("labels_tripled", "beta2_0.9999", "epsilon_0.001")
+    assert all(factors[arm].low < 0 < factors[arm].high for arm in unchanged)
+    assert factors["beta2_0.99"].low > np.log10(1.5)
     (diffusion,) = (each for each in predictions.predictions() if each.name == "label diffusion")
     frozen = predictions.judge_factor(factors["labels_frozen"], diffusion.arms["labels_frozen"])
     assert frozen == "contradicted"

@@ -12,12 +12,12 @@ import pandas as pd
 import pytest
 
 from coopetition.fitting.reading import read_curves
-from coopetition.tools.errors import UsageError
+from coopetition.tools.errors import UsageError, UserError
 from paper_figures.core.collect import _preset, keep_finished
 from paper_figures.core.kept_data import curves_path, load_index, table_records
 from paper_figures.core.runs import kept_runs, kept_tables
 from tests.transformer.conftest import tiny_config
-from transformer.config import RunConfig
+from transformer.config import OptimConfig, RunConfig
 from transformer.experiments.plans import load_plan
 from transformer.runs.folder import load_run
 from transformer.sweeps.measure import RunTable
@@ -259,3 +259,20 @@ def test_the_number_in_a_preset_is_not_taken_for_a_seed():
     assert _preset("transience", "depth_6/init_seed=6", 6) == "transience/depth_6"
     assert _preset("coopetition", "main/init_seed=6", 6) == "coopetition/main"
     assert _preset("coopetition", "main_6", 6) == "coopetition/main"
+
+
+def test_a_run_that_diverged_is_kept_until_then(tmp_path, data):
+    """Once the other runs of its node are finished; the node itself counts as failed."""
+    tame = replace(RUN, n_steps=10, optim=OptimConfig(algorithm="sgd"))
+    wild = replace(tame, init_seed=7, optim=replace(tame.optim, learning_rate=1e30))
+    node = Train(name="pair", config={"a": tame, "b": wild})
+    (tmp_path / "sweep").mkdir()
+    assert not node.is_over(tmp_path / "sweep")
+    with pytest.raises(UserError, match="finite"):
+        node.execute(tmp_path / "sweep", "cpu", 1)
+    assert node.is_over(tmp_path / "sweep")
+    with pytest.raises(UserError, match="finite"):
+        node.is_done(tmp_path / "sweep")
+    assert len(keep(tmp_path / "sweep", data, Plan([node]))) == 2
+    kept = {record["status"]: record["step"] for record in load_index(data)}
+    assert kept["finished"] == 10 and kept["diverged"] < 10

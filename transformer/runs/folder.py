@@ -212,9 +212,13 @@ class RunFolder:
         except (ValueError, KeyError, TypeError):
             return {"status": "unknown", "message": f"{STATUS} is damaged; resume the run"}
 
+    def has_diverged(self) -> bool:
+        """Return whether it is recorded as diverged."""
+        return self.recorded_status()["status"] == "diverged"
+
     def _diverged_at(self) -> int | None:
         """Return the first step whose ensemble checkpoint lacks the run, if it diverged."""
-        if self.recorded_status()["status"] != "diverged":
+        if not self.has_diverged():
             return None
         return json.loads((self.path / STATUS).read_text()).get("step", 0)
 

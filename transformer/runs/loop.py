@@ -420,7 +420,7 @@ class Session:
         """Record diverged runs, so that a resume does not wait for them."""
         for number, message in self.ensemble.failures.items():
             run = self.runs[number]
-            if run.recorded_status()["status"] == "diverged":
+            if run.has_diverged():
                 continue
             steps = run.steps()
             kept = f" (checkpoints up to step {steps[-1]} are kept)" if steps else ""

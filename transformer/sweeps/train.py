@@ -233,16 +233,19 @@ class Train(Node):
 
     def is_done(self, runs: Path) -> bool:
         """Return whether all its runs are finished; if one has diverged, raise `UserError` then."""
-        if not self._has_begun(runs):
-            return False
-        folders = self._load(runs)
-        live = [run for run in folders if run.recorded_status()["status"] != "diverged"]
-        is_done = all(run.is_finished() and run.config.n_steps >= self.n_steps for run in live)
-        if is_done and len(live) < len(folders):
-            run = next(each for each in folders if each not in live)
-            why = run.recorded_status()["message"].replace("in a new folder", "in the plan")
-            raise UserError(f"{run.path}: {why}; then move {runs / self.name} away")
-        return is_done
+        is_over = self.is_over(runs)
+        for run in self._load(runs) if is_over else ():
+            if run.has_diverged():
+                why = run.recorded_status()["message"].replace("in a new folder", "in the plan")
+                raise UserError(f"{run.path}: {why}; then move {runs / self.name} away")
+        return is_over
+
+    def is_over(self, runs: Path) -> bool:
+        """Return whether all its runs are finished or have diverged."""
+        return self._has_begun(runs) and all(
+            run.has_diverged() or (run.is_finished() and run.config.n_steps >= self.n_steps)
+            for run in self._load(runs)
+        )
 
     def disk_bytes(self) -> int:
         return sum(disk_bytes(c, c.data.exemplars.feature_count()) for c in self.configs.values())

@@ -72,6 +72,11 @@ def choose_x(
 def find_columns(path: Path, log: Columns, columns: Mapping[str, str]) -> dict[str, str]:
     """Return curve -> column of the log, for given names; see `_match`."""
     check_type(columns, Mapping, "columns by the names of curves, as {'icl': 'eval/loss'}")
+    for name in {*columns} - {*GUESSED}:
+        if similar := get_close_matches(str(name).lower(), GUESSED, 1, cutoff=0.7):
+            raise column_error(
+                path, f"has no curve {name!r:.60} that is fitted; did you mean {similar[0]}?"
+            )
     chosen = {name: _find(path, log, column) for name, column in columns.items()}
     if len({*chosen.values()}) < len(chosen):
         raise column_error(

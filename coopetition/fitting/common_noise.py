@@ -89,10 +89,12 @@ def most_likely_common_noise(residuals: Residuals) -> tuple[Noise, float]:
 def integrate_common_noise(residuals: Residuals) -> tuple[float, Array]:
     """Return the log of the integrated likelihood times the product of u, and its parts by rho.
 
-    The parts are the logarithms for each of `rho_nodes`.
+    The parts are the logarithms for each of `rho_nodes`.  Both are NaN if a residual is not finite.
     """
     n, n_curves, largest, squares = residuals
     rho, log_weights = rho_nodes(n, largest)
+    if not np.isfinite(squares).all():
+        return math.nan, np.full(len(rho), math.nan)
     parts = log_weights + (n_curves * np.log1p(-(rho**2)) - n * np.log(polyval(rho, squares))) / 2
     constant = -n / 2 * math.log(math.pi) + float(gammaln(n / 2)) - math.log(2)
     return float(np.logaddexp.reduce(parts)) + constant, parts

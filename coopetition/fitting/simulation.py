@@ -53,10 +53,12 @@ def simulate(
     seed = check_int("seed", seed, 0)
     if not 0 <= check_bound("correlation", correlation) < 1:
         raise UsageError(f"the correlation of noise is {correlation}; choose one from 0 to below 1")
-    if different := sorted({*values} ^ {*theory.names}):
+    missing, unknown = {*theory.names} - {*values}, {*values} - {*theory.names}
+    if missing or unknown:
+        lists = (("missing", missing), ("unknown", unknown))
+        found = "; ".join(f"{kind}: {', '.join(sorted(names))}" for kind, names in lists if names)
         raise UsageError(
-            f"{', '.join(different)} are missing or unknown; the theory {theory.name} has the "
-            f"parameters {', '.join(theory.names)}"
+            f"{found}; the theory {theory.name} has the parameters {', '.join(theory.names)}"
         )
     for parameter in theory.parameters:
         check_value(parameter, values[parameter.name], LENGTH**-parameter.per_time)

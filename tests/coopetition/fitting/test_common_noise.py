@@ -64,3 +64,10 @@ def test_the_integral_and_the_draws_are_those_of_sigma_and_rho(curves):
     density /= density.sum()
     means = density.sum(1) @ log_sigma, density.sum(0) @ rho
     assert (np.log(drawn[:, 0]).mean(), drawn[:, 1].mean()) == pytest.approx(means, abs=5e-3)
+
+
+def test_curves_that_cannot_be_computed_have_no_likelihood(curves):
+    broken = [(np.where(u > 1, np.nan, residual), u) for residual, u in curves]
+    sums = sum_residuals(broken)
+    assert math.isnan(integrate_common_noise(sums)[0])
+    assert math.isnan(most_likely_common_noise(sums)[1])

@@ -447,6 +447,21 @@ def test_steps_with_points_have_one_reading(tmp_path, rows, line):
                 read_curves(path, batch_size=1, duplicates=duplicates)
 
 
+@pytest.mark.parametrize("name", ["trian", "Train", "ICL", "cwil", "flips"])
+def test_a_misspelt_curve_is_refused(tmp_path, name):
+    path = write(tmp_path / "log.csv", "sequences,a\n1,0.1\n2,0.2\n")
+    with pytest.raises(UsageError, match="did you mean"):
+        read_curves(path, columns={name: "a"})
+    assert {*read_curves(path, columns={"my_probe": "a"}).values} == {"my_probe"}
+
+
+def test_accuracies_of_flip_are_found(tmp_path):
+    head = ("step", *(f"eval/{name}_accuracy" for name in ("train", "icl", "ciwl", "flip")))
+    path = write(tmp_path / "log.csv", ",".join(head) + "\n1,0.5,0.5,0.5,0.5\n2,0.6,0.6,0.5,0.6\n")
+    found = read_curves(path, "accuracy", batch_size=32)
+    assert [*found.values] == ["train", "icl", "ciwl", "flip"]
+
+
 def test_a_column_is_one_curve(tmp_path):
     path = write(tmp_path / "c.csv", "sequences,a\n0,1\n1,2\n")
     with pytest.raises(UsageError, match="name a column once"):

@@ -46,7 +46,7 @@ from paper_figures.studies.comparison.page_comparison import (
     prediction_table,
     toy_table,
 )
-from paper_figures.studies.within_class.floors import floors_table
+from paper_figures.studies.within_class.floors import delays_table, floors_table
 from paper_figures.transience.page_transience import events_table
 from transformer.config.run import Scale
 
@@ -90,6 +90,7 @@ PAGES: dict[str, Mapping[str, Callable[[], str]]] = {
         "readout fits": fits_of_readout_table,
         "noise of cues": noise_table,
         "floors": floors_table,
+        "delays": delays_table,
     },
     "docs/comparison.md": {
         "evidence": evidence_tables,

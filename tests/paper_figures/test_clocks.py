@@ -13,6 +13,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy.optimize import brentq
 from scipy.special import ndtr
+from scipy.stats import spearmanr
 
 from coopetition.fitting.curves import Curves
 from coopetition.tools.errors import UsageError
@@ -52,6 +53,7 @@ from paper_figures.studies.comparison.kept_forecasts import (
     score,
     task_of,
 )
+from paper_figures.studies.within_class import floors
 from transformer.experiments.clocks import BASE, BASE_STEPS, FIRST, LATER, MAIN, PEAK, SEEDS
 from transformer.experiments.plans import load_plan
 from transformer.experiments.presets import PRESETS
@@ -747,6 +749,31 @@ def test_the_study_runs_from_training_to_the_figure(smoke_clocks, tmp_path):
     assert len(states.cell_states("smoke", smoke_clocks)) == 6
 
 
+def check_states():
+    """Check the statements on gradient noise, sharpness and label rows."""
+    cells = {(each.rate, each.batch): each for each in states.cell_states()}
+    noise = {cell: each.noise_over_signal for cell, each in cells.items()}
+    assert (min(noise.values()), max(noise.values())) == pytest.approx((4, 420), rel=0.1)
+    assert min(noise, key=noise.__getitem__)[1] == 512
+    edges = [each.of_edge for each in cells.values()]
+    assert (min(edges), max(edges)) == pytest.approx((0.005, 0.08), rel=0.1)
+    growth = [each.label_growth for each in cells.values()]
+    assert (min(growth), max(growth)) == pytest.approx((0.4, 1.5), rel=0.05)
+    assert sum(not 0.5 <= each <= 2 for each in growth) == 1
+
+
+def check_sgd():
+    """Check that no run of SGD prefers ICL, and what it learns."""
+    small, large = (predictions.find_runs(f"sgd_*_{batch}") for batch in (32, 128))
+    assert len(small) == len(large) == 9 and not any(map(has_icl, small))
+    assert sum(run.provenance["status"] == "diverged" for run in small) == 1
+    assert sum(map(has_icl, large)) == 1
+    accuracies = [run.curves().values["ciwl"] for run in small]
+    assert min(max(each) for each in accuracies) >= 0.9
+    assert max(each[-1] for each in accuracies) < 0.75
+    assert page_clocks.arms_table().count("no ICL at batch 32") == 2
+
+
 def check_equal_noise(runs):
     """Check the statements on noise levels."""
     ratios = {event: scaling.equal_noise_ratios(runs, event) for event in EVENTS}
@@ -883,8 +910,13 @@ def check_forecasts(runs):
         own = forecasts.held_out_events(others, event)
         logs = forecasts.log_strengths(others, own)
         c = (np.diag(forecasts.expected_ratios(own, logs, range(len(logs)))) - 1) / logs
-        assert len(kept_runs("*/ciwl_only*")) == 3, "one setting"
         assert np.isnan(logs).sum() == 1 and np.nanmin(c) > 1.45 and np.nanmax(c) < 1.7
+    runs = floors.runs_by_level()
+    alone, main = (
+        [time for own in runs[mode].values() for time in floors.ciwl_times(own)]
+        for mode in ("ciwl_only", "main")
+    )
+    assert spearmanr(alone, main).statistic == pytest.approx(-0.54, abs=0.005)
     rows = [row.split(" | ") for row in forecasts.forecasts_table().splitlines()[2:]]
     coverage = [int(row[7].removesuffix(" %")) for row in rows]
     assert (min(coverage), max(coverage)) == (77, 89)
@@ -918,6 +950,8 @@ def test_the_kept_runs_show_what_the_page_says():
     check_proportions()
     check_laws(runs)
     check_equal_noise(runs)
+    check_states()
+    check_sgd()
 
     found = page_clocks.exponents()
     two = [(round(each.a, 2), round(each.b, 2)) for each in (found["emergence"], found["fade"])]

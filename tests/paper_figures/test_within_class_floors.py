@@ -9,7 +9,6 @@ from scipy.stats import spearmanr
 
 from coopetition.model.exemplar_noise import error_floors
 from paper_figures.core.kept_data import read_rows
-from paper_figures.core.runs import kept_runs
 from paper_figures.studies.clocks import readout_fits
 from paper_figures.studies.within_class import floors as module
 from paper_figures.studies.within_class.levels import measured_gap
@@ -119,8 +118,27 @@ def test_fitted_noise_differs_from_the_computed_one_as_the_page_says(floors):
         assert (min(ratios), max(ratios)) == pytest.approx((low, high), abs=0.05)
 
 
-def test_controls_appear_in_the_table_once_they_are_kept(monkeypatch, runs):
-    assert not runs["ciwl_only"] and module.floors_table().count("not measured") == 4
-    kept = runs | {"ciwl_only": {0.67: kept_runs("within_class/main_0.67")}}
+def test_icl_delays_ciwl_less_with_noise_as_the_page_says(runs):
+    alone, main = (
+        np.array([module.ciwl_times(own) for own in runs[mode].values()])
+        for mode in ("ciwl_only", "main")
+    )
+    assert alone.shape == main.shape == (4, 3)
+    assert alone.max() / alone.min() < 1.4 and (np.diff(np.median(alone, axis=1)) > 0).all()
+    delays = main / alone
+    assert (delays[0].min(), delays[-1].max()) == pytest.approx((4.8, 2.0), abs=0.05)
+    ends = {
+        mode: np.array([module.final_errors(own, name) for own in runs[mode].values()])
+        for mode, name in (("icl_only", "icl"), ("ciwl_only", "ciwl"))
+    }
+    assert (ends["ciwl_only"].max(axis=1) < ends["icl_only"].min(axis=1)).all()
+    differences = np.median(ends["icl_only"], axis=1) - np.median(ends["ciwl_only"], axis=1)
+    assert (np.diff(differences) > 0).all()
+    assert (100 * differences[[0, -1]]).tolist() == pytest.approx([1.3, 4.0], abs=0.1)
+
+
+def test_modes_that_are_not_kept_are_named_in_the_tables(monkeypatch, runs):
+    kept = runs | {"ciwl_only": {0.67: runs["ciwl_only"][0.67]}}
     monkeypatch.setattr(module, "runs_by_level", lambda: kept)
-    assert module.floors_table().count("not measured") == 3
+    for table in (module.floors_table, module.delays_table):
+        assert table().count("not measured") == 3

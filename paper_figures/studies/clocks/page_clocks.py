@@ -20,6 +20,8 @@ from paper_figures.studies.clocks.exponents import (
 )
 from paper_figures.studies.clocks.predictions import (
     ARMS,
+    SGD,
+    SGD_RAISED,
     Find,
     Range,
     Verdict,
@@ -31,7 +33,7 @@ from paper_figures.studies.clocks.predictions import (
 )
 from paper_figures.studies.clocks.states import cell_states
 from transformer.config.run import Scale
-from transformer.experiments.clocks import RATES
+from transformer.experiments.clocks import BASE, RATES
 
 NOT_KEPT = "The runs are not kept yet."
 GRID = "grid_*"
@@ -100,13 +102,20 @@ def arms_table(find: Find = find_runs) -> str:
     rows = []
     for arm in ARMS:
         factor = found.get(arm)
-        cells = [f"`{arm}`", "not measured" if factor is None else _factor_text(factor)]
+        cells = [f"`{arm}`", _without_factor(arm, find) if factor is None else _factor_text(factor)]
         for idea in ideas:
             predicted = idea.arms.get(arm)
             verdict = judge_factor(factor, predicted) if factor and predicted else ""
             cells.append(_cell([_range_text(predicted)] if predicted else [], verdict))
         rows.append(cells)
     return markdown_table(["arm", "measured", *(idea.name for idea in ideas)], rows)
+
+
+def _without_factor(arm: str, find: Find) -> str:
+    """Say why an arm has no factor; SGD's control is the run at the base run's batch size."""
+    if arm in (SGD, SGD_RAISED) and find(f"sgd_*_{BASE[1]}"):
+        return f"no ICL at batch {BASE[1]}"
+    return "not measured"
 
 
 def _factor_text(found: Interval) -> str:

@@ -1,16 +1,20 @@
 """Error floors of ICL and CIWL at each level of variation, beside the errors of kept runs."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from coopetition.dynamics.events import crossing_time
 from coopetition.model.exemplar_noise import cue_noise, error_floors
 from coopetition.model.presets import CIWL, ICL
 from coopetition.tools.files import markdown_table
 from paper_figures.core.plotting import MILLION
 from paper_figures.core.runs import FigureRun, Runs, by_number, find_needs, kept_runs
 from paper_figures.studies.within_class.levels import LAST, measured_gap, range_of
+
+LEARNT = 0.9  # CIWL accuracy
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +102,29 @@ def floors_table() -> str:
         "peak to crossing",
     )
     return markdown_table(heads, rows)
+
+
+def ciwl_times(runs: Sequence[FigureRun]) -> list[float]:
+    """Return when each run's CIWL accuracy reaches `LEARNT`, in sequences; infinity if never."""
+    curves = (run.curves() for run in runs)
+    times = (crossing_time(c.sequences, c.values[CIWL], LEARNT, rising=True) for c in curves)
+    return [math.inf if time is None else time for time in times]
+
+
+def delays_table() -> str:
+    """Return when CIWL is learnt alone, and in ordinary training, in Markdown."""
+    runs, rows = runs_by_level(), []
+    for level in floors_by_level():
+        texts = (
+            ", ".join(_thousands(time) for time in ciwl_times(runs[mode].get(level, ())))
+            for mode in ("ciwl_only", "main")
+        )
+        rows.append((f"{level:g}", *(text or "not measured" for text in texts)))
+    return markdown_table(("deviation within a class", "CIWL-only runs", "main runs"), rows)
+
+
+def _thousands(time: float) -> str:
+    return "never" if math.isinf(time) else f"{time / 1000:.0f}"
 
 
 def _errors(runs: Sequence[FigureRun], evaluator: str) -> str:

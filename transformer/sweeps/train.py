@@ -251,12 +251,12 @@ class Train(Node):
         return sum(disk_bytes(c, c.data.exemplars.feature_count()) for c in self.configs.values())
 
     def fraction_done(self, runs: Path) -> float:
-        """Return the evaluated part of the run that has fewest steps; at most 1."""
+        """Return the evaluated part of the run with most steps; others may have diverged."""
         fractions = []
         for name, config in self.configs.items():
             lines = whole_lines(runs / self.name / name / METRICS)
             fractions.append(lines[-1][0]["step"] / config.n_steps if lines else 0.0)
-        return min(1.0, *fractions)
+        return min(1.0, max(fractions))
 
     def recorded_steps(self, runs: Path) -> int:
         """Return the steps of the longest run in its folder, which are kept; 0 if it has none."""

@@ -54,8 +54,8 @@ def choose_x(
                 path,
                 f"has {'several columns' if steps else 'no column'} of steps (columns "
                 f"{list_names(steps or names)}); "
-                f"{'choose one' if steps else 'name one'} with --x, and the sequences per step with "
-                "--batch-size",
+                f"{'choose one' if steps else 'name one'} with --x, and the sequences per step "
+                "with --batch-size",
             )
         (name,) = steps
     if name.lower() == SEQUENCES and batch_size is None:

@@ -11,6 +11,7 @@ from coopetition.fitting.intervals import profiled
 from coopetition.fitting.simulation import simulate
 from coopetition.tools.errors import UsageError
 from tests.benchmarks.recovery import (
+    COMPARED,
     THEORIES,
     extend,
     measure_coverage,
@@ -63,7 +64,7 @@ def test_profile_intervals_cover_nine_in_ten(name):
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("name", THEORIES)
+@pytest.mark.parametrize("name", COMPARED)
 def test_bic_chooses_the_theory_that_made_the_curves(name):
     """Among the toy and its rivals, at least 3 of 5 times: by chance one of 1."""
     assert share_chosen(name, 5) >= 0.6

@@ -261,17 +261,17 @@ def forecast(
     later = _future_samples(run.sequences, horizon, future)
     sequences = np.concatenate([run.sequences, later])
     outputs = _outputs(posterior, sequences)
-    seen = run if FLIP in run.values else measured
+    knows_flip = FLIP in run.values  # the fit; then draws agree with it already
+    seen = run if knows_flip else measured
     flip = None if seen is None else _flip(seen, run.sequences)
-    unused = None if FLIP in run.values else flip  # a fit that includes Flip knows it already
-    accepted, cautions = _accept(outputs, len(run.sequences) - 1, unused)
+    accepted, cautions = _accept(outputs, len(run.sequences) - 1, None if knows_flip else flip)
     draws = np.resize(accepted, max(N_PATHS, len(accepted)))
     paths = {
         name: _continue(posterior, name, draws, outputs[draws, row], later, rng)
         for name, (_, row) in fit.problem.where.items()
     }
     preference = outputs[draws, OUTPUTS.index(PREFERENCE)]
-    if FLIP in paths:
+    if knows_flip:
         preference = HALF - paths[FLIP]
     if flip is not None:
         preference[:, : len(flip)] = flip - HALF

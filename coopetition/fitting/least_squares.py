@@ -7,10 +7,10 @@ noise of its own standard deviation and correlation (`noise`, `likelihood`),
 
 where a loss is used as it is, in nats, and an accuracy as 1 minus the accuracy.  So a theory must
 explain the shape of curves and their relation in time, not their height.  (With a `readout`, floor
-is 0 and gain is 1.)  Time is linear in
-sequences seen: the learning rate is assumed constant.  No theory here describes the early phase in
-which a network learns to answer with a label in context; leave it out (`Curves.between`, `--from`),
-as a rule up to nine tenths of the time of emergence if accuracies show that.
+is 0 and gain is 1.)  Time is linear in sequences seen: the learning rate is assumed constant.  No
+theory here describes the early phase in which a network learns to answer with a label in context;
+leave it out (`Curves.between`, `--from`), as a rule up to nine tenths of the time of emergence if
+accuracies show that.
 
 Residuals are whitened: divided by the standard deviation of their noise, which is proportional to
 those of the samples if they are known, and freed of its correlation.  For known noise, the maximum

@@ -115,8 +115,7 @@ def quantile_and_threshold(
     variance of a mean is s / (1 - rho)^2, with s that of the independent part of the noise.  The
     logarithm of s is known with the variance 2 / (n - p), that of 1 / (1 - rho)^2 with
     4 / n_effective; Student's distribution has 2 degrees of freedom over their sum (Satterthwaite
-    1946).  With many samples, the threshold is the square of the
-    quantile.
+    1946).  With many samples, the threshold is the square of the quantile.
     """
     sizes = np.array([(each.n, each.n_effective) for each in curves])
     n, n_effective = sizes.sum(0) / n_noises

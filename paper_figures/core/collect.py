@@ -83,13 +83,14 @@ def _read_sweep(plan: Plan, runs: Path, paper: str) -> tuple[list[_Run], list[_T
     finished, tables, left_out = [], [], []
     for node in plan.nodes.values():
         try:
-            if isinstance(node, Train) and node.is_over(runs):
-                finished += _runs_of(node, runs, paper)
-            elif not node.is_done(runs):
+            is_over = node.is_over(runs) if isinstance(node, Train) else node.is_done(runs)
+            if not is_over:
                 if isinstance(node, Train | Table) and (runs / node.name).exists():
                     left_out.append(f"{node.name}: not finished")
             elif isinstance(node, Table):
                 tables += _tables_of(node, runs)
+            elif isinstance(node, Train):
+                finished += _runs_of(node, runs, paper)
         except (UserError, OSError) as error:
             left_out.append(f"{node.name}: {error}")
     return finished, tables, left_out

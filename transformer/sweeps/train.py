@@ -233,19 +233,25 @@ class Train(Node):
 
     def is_done(self, runs: Path) -> bool:
         """Return whether all its runs are finished; if one has diverged, raise `UserError` then."""
-        is_over = self.is_over(runs)
-        for run in self._load(runs) if is_over else ():
+        folders = self._runs_that_are_over(runs)
+        for run in folders:
             if run.has_diverged():
                 why = run.recorded_status()["message"].replace("in a new folder", "in the plan")
                 raise UserError(f"{run.path}: {why}; then move {runs / self.name} away")
-        return is_over
+        return bool(folders)
 
     def is_over(self, runs: Path) -> bool:
         """Return whether all its runs are finished or have diverged."""
-        return self._has_begun(runs) and all(
+        return bool(self._runs_that_are_over(runs))
+
+    def _runs_that_are_over(self, runs: Path) -> list[RunFolder]:
+        """Return all its runs if they are finished or have diverged; else none."""
+        folders = self._load(runs) if self._has_begun(runs) else []
+        is_over = all(
             run.has_diverged() or (run.is_finished() and run.config.n_steps >= self.n_steps)
-            for run in self._load(runs)
+            for run in folders
         )
+        return folders if is_over else []
 
     def disk_bytes(self) -> int:
         return sum(disk_bytes(c, c.data.exemplars.feature_count()) for c in self.configs.values())

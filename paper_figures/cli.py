@@ -25,7 +25,7 @@ from paper_figures.core.figure import (
     stem_of,
 )
 from paper_figures.core.kept_data import SCALE, KeptScale
-from paper_figures.core.runs import NotKeptError, find_needs, kept_runs
+from paper_figures.core.runs import NotKeptError, check_scale_of, find_needs, kept_runs
 from transformer.config.run import Scale
 from transformer.sweeps.plan import ALL_NODES
 
@@ -74,6 +74,7 @@ def _draw(paper: str, flags: FigureFlags) -> None:
     except NotKeptError:
         found = []
     if figure.needs and not any(found):
+        check_scale_of(figure.needs[0].preset, flags.scale)
         of_seed = "" if flags.init_seed is None else f" of seed {flags.init_seed}"
         raise UsageError(
             f"the runs{of_seed} for figure {paper} {figure.slot} are not kept at scale "
@@ -105,7 +106,10 @@ def _check_folder(out: Path) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class PresetFlags(DrawingFlags):
-    """Draw the curves of a preset's kept runs."""
+    """Draw the curves of a preset's kept runs, and print the files that hold all of them.
+
+    `coopetition fit`, `compare` and `predict` read these files.
+    """
 
     preset: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="NAME")]
     """Name of the preset, such as `glyphs`; see `python -m transformer presets`."""
@@ -119,6 +123,8 @@ def _preset(flags: PresetFlags) -> None:
     with print_style():
         result = draw_settings({flags.preset: runs})
     _write(result, flags.out, stem_of(flags.preset, flags.scale, flags.init_seed))
+    for run in runs:
+        print(f"{run.name}: all its curves are in {run.path}")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -116,6 +116,10 @@ class OutputFlags:
             print(result.summary())
             for name, value in more.items():
                 print(f"{name} {value:.1f}")
+        self.write_files(result, plot)
+
+    def write_files(self, result: Any, plot: Callable[..., Any]) -> None:
+        """Write the requested files of a result."""
         if self.out is not None:
             write_file(self.out, result.save, as_json=self.json)
         if self.plot is not None:

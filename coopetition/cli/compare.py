@@ -3,13 +3,13 @@
 from dataclasses import dataclass
 from typing import Annotated
 
-from coopetition.cli._flags import CurveFlags
+from coopetition.cli._flags import CurveFlags, JsonOutputFlags
 from coopetition.tools.console import print_json
 from coopetition.tools.flags import default_shown_as
 
 
 @dataclass(frozen=True, kw_only=True)
-class Flags(CurveFlags):
+class Flags(CurveFlags, JsonOutputFlags):
     theories: Annotated[tuple[str, ...], default_shown_as("all")] = ()
     """Names of the theories to compare. The error for an unknown name lists all."""
     evidence: bool = False
@@ -24,6 +24,7 @@ def run(flags: Flags) -> None:
     from coopetition.fitting.selection import compare
     from coopetition.plot.report import report_comparison
 
+    flags.check_outputs()
     flags.check_report()
     comparison = compare(
         flags.read(as_json=flags.json),
@@ -37,4 +38,5 @@ def run(flags: Flags) -> None:
         print_json(comparison.rows())
     else:
         print(comparison.summary())
+    flags.write_files(comparison, comparison.plot)
     flags.write_report(lambda path: report_comparison(path, comparison), as_json=flags.json)

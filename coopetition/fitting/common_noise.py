@@ -14,8 +14,8 @@ in rho and 1 / sigma in sigma: sigma gives 1/2 Gamma(N/2) (pi S)^(-N/2) (1 - rho
 """
 
 import math
-from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple, Self
 
 import numpy as np
 from numpy.polynomial.polynomial import polyval
@@ -43,7 +43,7 @@ def largest_common_rho(n: int) -> float:
 
 
 class Residuals(NamedTuple):
-    """Sums over the residuals of the curves of a run.
+    """Sums over the residuals of the curves of a run, from which their likelihood is computed.
 
     n, n_curves : samples of all curves, and curves
     largest_rho : of the curve with the fewest samples
@@ -55,56 +55,57 @@ class Residuals(NamedTuple):
     largest_rho: float
     squares: Array
 
-    def deviance(self, rho: Array) -> Array:
+    @classmethod
+    def of(cls, *curves: tuple[Array, Array, Array]) -> Self:
+        """Return the sums of curves y, theories' errors f and units u."""
+        squares, sizes = np.zeros(3), []
+        for y, f, u in curves:
+            x = (f - y) / u
+            squares += x @ x, -2 * x[1:] @ x[:-1], x[1:-1] @ x[1:-1]
+            sizes.append(len(x))
+        squares[0] += sum(sizes) * LEAST_NOISE**2  # so that no sum is 0
+        return cls(sum(sizes), len(sizes), largest_common_rho(min(sizes)), squares)
+
+    def most_likely_noise(self) -> tuple[Noise, float]:
+        """Return the noise of the largest likelihood, and its deviance without 2 sum log u."""
+        low, high = 0.0, math.asin(self.largest_rho)
+        for _ in range(ROUNDS):
+            phi = low + (high - low) * PHI
+            deviances = self._deviance(np.sin(phi))
+            best = int(np.argmin(deviances))
+            low, high = phi[max(best - 1, 0)], phi[min(best + 1, len(phi) - 1)]
+        rho = math.sin(phi[best])
+        variance = float(polyval(rho, self.squares)) / (self.n * (1 - rho**2))
+        return Noise(math.sqrt(variance), rho), float(deviances[best])
+
+    def _deviance(self, rho: Array) -> Array:
         """Return -2 log likelihood at the best sigma, without 2 sum log u."""
-        squares = polyval(rho, self.squares)
-        variance = 2 * math.pi * math.e * squares / self.n
+        variance = 2 * math.pi * math.e * polyval(rho, self.squares) / self.n
         return self.n * np.log(variance) - self.n_curves * np.log1p(-(rho**2))
 
+    def integrate(self) -> tuple[float, Array]:
+        """Return the log of the integrated likelihood times the product of u, and its parts by rho.
 
-def sum_residuals(curves: Iterable[tuple[Array, Array]]) -> Residuals:
-    """Return the sums of residuals, given with the units of their samples."""
-    squares, sizes = np.zeros(3), []
-    for residual, unit in curves:
-        x = residual / unit
-        squares += x @ x, -2 * x[1:] @ x[:-1], x[1:-1] @ x[1:-1]
-        sizes.append(len(x))
-    squares[0] += sum(sizes) * LEAST_NOISE**2  # so that no sum is 0
-    return Residuals(sum(sizes), len(sizes), largest_common_rho(min(sizes)), squares)
+        The parts are the logarithms for each of `rho_nodes`.  Both are NaN if a residual is not
+        finite.
+        """
+        rho, log_weights = rho_nodes(self.n, self.largest_rho)
+        if not np.isfinite(self.squares).all():
+            return math.nan, np.full(len(rho), math.nan)
+        by_rho = self.n_curves * np.log1p(-(rho**2)) - self.n * np.log(polyval(rho, self.squares))
+        parts = log_weights + by_rho / 2
+        constant = -self.n / 2 * math.log(math.pi) + float(gammaln(self.n / 2)) - math.log(2)
+        return float(np.logaddexp.reduce(parts)) + constant, parts
 
+    @staticmethod
+    def draw(rng: np.random.Generator, several: Sequence["Residuals"]) -> tuple[Array, Array]:
+        """Return floor and gain (k, 2), which are 0 and 1, and sigma and rho (k, 2) of k sums.
 
-def most_likely_common_noise(residuals: Residuals) -> tuple[Noise, float]:
-    """Return the noise of the largest likelihood, and the deviance there without 2 sum log u."""
-    low, high = 0.0, math.asin(residuals.largest_rho)
-    for _ in range(ROUNDS):
-        phi = low + (high - low) * PHI
-        deviances = residuals.deviance(np.sin(phi))
-        best = int(np.argmin(deviances))
-        low, high = phi[max(best - 1, 0)], phi[min(best + 1, len(phi) - 1)]
-    rho = math.sin(phi[best])
-    variance = float(polyval(rho, residuals.squares)) / (residuals.n * (1 - rho**2))
-    return Noise(math.sqrt(variance), rho), float(deviances[best])
-
-
-def integrate_common_noise(residuals: Residuals) -> tuple[float, Array]:
-    """Return the log of the integrated likelihood times the product of u, and its parts by rho.
-
-    The parts are the logarithms for each of `rho_nodes`.  Both are NaN if a residual is not finite.
-    """
-    n, n_curves, largest, squares = residuals
-    rho, log_weights = rho_nodes(n, largest)
-    if not np.isfinite(squares).all():
-        return math.nan, np.full(len(rho), math.nan)
-    parts = log_weights + (n_curves * np.log1p(-(rho**2)) - n * np.log(polyval(rho, squares))) / 2
-    constant = -n / 2 * math.log(math.pi) + float(gammaln(n / 2)) - math.log(2)
-    return float(np.logaddexp.reduce(parts)) + constant, parts
-
-
-def draw_common_noise(rng: np.random.Generator, residuals: Sequence[Residuals]) -> Array:
-    """Return sigma and rho (k, 2), drawn for each of k sums; rho is one of `rho_nodes`."""
-    n, nodes = residuals[0].n, rho_nodes(residuals[0].n, residuals[0].largest_rho)[0]
-    parts = np.array([integrate_common_noise(each)[1] for each in residuals])
-    rho = nodes[(parts + rng.gumbel(size=parts.shape)).argmax(1)]
-    squares = polyval(rho, np.array([each.squares for each in residuals]).T, tensor=False)
-    sigma = np.sqrt(squares / rng.chisquare(n, len(residuals)) / (1 - rho**2))
-    return np.stack([sigma, rho], 1)
+        rho is one of `rho_nodes`.
+        """
+        n, nodes = several[0].n, rho_nodes(several[0].n, several[0].largest_rho)[0]
+        parts = np.array([each.integrate()[1] for each in several])
+        rho = nodes[(parts + rng.gumbel(size=parts.shape)).argmax(1)]
+        squares = polyval(rho, np.array([each.squares for each in several]).T, tensor=False)
+        sigma = np.sqrt(squares / rng.chisquare(n, len(several)) / (1 - rho**2))
+        return np.tile([0.0, 1.0], (len(several), 1)), np.stack([sigma, rho], 1)

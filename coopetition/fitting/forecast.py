@@ -35,6 +35,7 @@ from coopetition.fitting.least_squares import ACCURACY, to_errors
 from coopetition.fitting.posterior import Posterior
 from coopetition.fitting.result import ENDS, MAX_REACH, Fit
 from coopetition.fitting.theory import OUTPUTS, PREFERENCE
+from coopetition.model.presets import ICL
 from coopetition.tools.checks import check_int, check_real_array
 from coopetition.tools.errors import UsageError, check_type
 from coopetition.tools.files import text_table, wrap_text
@@ -81,7 +82,7 @@ class Forecast(JsonResult):
         horizon
     sequences : (n,) of the curves
     curves : name -> (3, n): median and ends of 90 % of the paths; in the known part, as measured
-    cautions : of the fit and of its posterior
+    cautions : of the fit, of its posterior, and of the forecast
     """
 
     kind: ClassVar[str] = "a saved forecast"
@@ -284,6 +285,7 @@ def forecast(
         for name in FORECAST_EVENTS
         if all(name in each for each in found)
     }
+    cautions += _caution_about_peak(posterior, draws, outputs, times)
     curves = {name: _band(errors, run.metric) for name, errors in paths.items()}
     return Forecast(
         fit.theory,
@@ -351,6 +353,23 @@ def _accept(outputs: Array, end: int, flip: Array | None) -> tuple[NDArray[np.in
         share = f"{agrees.sum()} of {finite.sum()}"
         return np.flatnonzero(agrees), [f"only {share} draws prefer {prefers}, as Flip shows"]
     return np.flatnonzero(agrees), []
+
+
+def _caution_about_peak(
+    posterior: Posterior, draws: NDArray[np.intp], outputs: Array, times: dict[str, Array]
+) -> list[str]:
+    """Return a caution if the theory's ICL error falls less than its noise after the known part."""
+    problem = posterior.fit.problem
+    if "peak" not in times or not np.median(times["peak"]) > problem.runs[0].sequences[-1]:
+        return []
+    error = outputs[draws, problem.where[ICL][1], len(problem.runs[0].sequences) - 1 :]
+    fall = posterior.levels[ICL][draws, 1] * (error[:, 0] - error.min(1))
+    if np.median(fall / posterior.noise[ICL][draws, 0]) >= 1:
+        return []
+    return [
+        "the forecast of icl improves by less than its noise after the known part: the time of the "
+        "peak is that of the best noise"
+    ]
 
 
 def _continue(

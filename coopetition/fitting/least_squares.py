@@ -28,22 +28,9 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from coopetition.fitting.common_noise import (
-    Residuals,
-    integrate_common_noise,
-    largest_common_rho,
-    most_likely_common_noise,
-    sum_residuals,
-)
+from coopetition.fitting.common_noise import Residuals, largest_common_rho
 from coopetition.fitting.curves import Curves
-from coopetition.fitting.likelihood import (
-    IMPOSSIBLE,
-    CurveProducts,
-    curve_products,
-    integrate,
-    largest_rho,
-    most_likely_noise,
-)
+from coopetition.fitting.likelihood import CurveProducts, largest_rho
 from coopetition.fitting.noise import Noise, whiten, whiten_in_place
 from coopetition.fitting.readout import READOUT_SUFFIX, Readout
 from coopetition.fitting.registry import theory_of
@@ -57,7 +44,9 @@ Whitened = tuple[Array, float, Array, Array]  # unit and rho; then curve and con
 
 FLAT = 1e-6  # deviation of an error (of order 1 before learning) below which it has no shape
 LIFTED_GAIN = 1.0  # least share of a curve's deviation in a lifted problem
-WORST = 1e3  # whitened residual where a theory cannot be computed
+# where a theory cannot be computed
+WORST = 1e3  # whitened residual
+IMPOSSIBLE = -1e10  # log likelihood
 ACCURACY = "accuracy"  # in a metric's name
 
 
@@ -209,7 +198,7 @@ class FitProblem:
                 for name in group
             }
         )
-        self._log_units = {name: float(np.log(unit).sum()) for name, unit in self.units.items()}
+        self._log_units = sum(float(np.log(unit).sum()) for unit in self.units.values())
         self.free, self._values = self._find_free()
 
     def _add_curve(self, k: int, name: str) -> None:
@@ -222,12 +211,13 @@ class FitProblem:
         self.where[curve] = k, self.theory.curve_names.index(name)
 
     @property
-    def noise_groups(self) -> list[list[str]]:
+    def noise_groups(self) -> list[tuple[str, ...]]:
         """Curves with one noise: each has its own, but those of a run share it with a readout."""
-        if self.theory.has_levels:
-            return [[name] for name in self.where]
-        own = [[n for n, (k, _) in self.where.items() if k == run] for run in range(len(self.runs))]
-        return [names for names in own if names]
+        groups: dict[str | int, tuple[str, ...]] = {}
+        for name, (run, _) in self.where.items():
+            group = name if self.theory.has_levels else run
+            groups[group] = (*groups.get(group, ()), name)
+        return [*groups.values()]
 
     def largest_rho(self, n: int) -> float:
         """Return the largest correlation of noise in a curve of n samples."""
@@ -376,60 +366,32 @@ class FitProblem:
                 jacobians.append(jacobian @ own_by_theta)
         return outputs, jacobians
 
-    def products(self, theta: Array) -> dict[str, CurveProducts | None]:
-        """Return what the likelihood of each curve needs; None if the theory gives a constant."""
+    def likelihoods(self, theta: Array) -> dict[tuple[str, ...], CurveProducts | Residuals]:
+        """Return what the likelihood of each group of curves with one noise needs."""
         outputs = self.outputs(theta, self.times)
-        return {
-            curve: curve_products(
-                self.errors[curve], outputs[k][row][self.known[curve]], self.units[curve]
-            )
-            for curve, (k, row) in self.where.items()
+        series = {
+            name: (self.errors[name], outputs[k][row][self.known[name]], self.units[name])
+            for name, (k, row) in self.where.items()
         }
-
-    def residuals(self, theta: Array) -> list[Residuals]:
-        """Return what the likelihood of each group with one noise needs, if levels are known."""
-        outputs, found = self.outputs(theta, self.times), []
-        for group in self.noise_groups:
-            parts = []
-            for curve in group:
-                k, row = self.where[curve]
-                residual = outputs[k][row][self.known[curve]] - self.errors[curve]
-                parts.append((residual, self.units[curve]))
-            found.append(sum_residuals(parts))
-        return found
+        of = CurveProducts.of if self.theory.has_levels else Residuals.of
+        return {group: of(*(series[name] for name in group)) for group in self.noise_groups}
 
     def most_likely_noise(self, theta: Array) -> tuple[dict[str, Noise], float]:
         """Return the most likely noise of every curve, and the deviance, -2 log likelihood.
 
         The deviance is infinite if a curve cannot be computed.
         """
-        noise, total = {}, 0.0
-        if not self.theory.has_levels:
-            for group, each in zip(self.noise_groups, self.residuals(theta), strict=True):
-                common, deviance = most_likely_common_noise(each)
-                noise |= dict.fromkeys(group, common)
-                total += deviance + 2 * sum(self._log_units[name] for name in group)
-            return noise, total if math.isfinite(total) else math.inf
-        for name, curve in self.products(theta).items():
-            if curve is None:  # as an error that rises where the curve falls: the gain is 0
-                opposite = 2 * self.errors[name].max() - self.errors[name]
-                curve = curve_products(self.errors[name], opposite, self.units[name])
-                assert curve is not None, "a curve that is fitted varies"
-            noise[name], deviance = most_likely_noise(curve)
-            total += deviance + 2 * self._log_units[name]
+        noise, total = {}, 2 * self._log_units
+        for group, each in self.likelihoods(theta).items():
+            own, deviance = each.most_likely_noise()
+            noise |= dict.fromkeys(group, own)
+            total += deviance
         return noise, total if math.isfinite(total) else math.inf
 
     def log_likelihood(self, theta: Array) -> float:
         """Return the log likelihood, integrated over floors, gains and noise; see `likelihood`."""
-        total = 0.0
-        if not self.theory.has_levels:
-            total = sum(integrate_common_noise(each)[0] for each in self.residuals(theta))
-            total -= sum(self._log_units.values())
-            return total if math.isfinite(total) else IMPOSSIBLE
-        for name, curve in self.products(theta).items():
-            if curve is None:
-                return IMPOSSIBLE
-            total += integrate(curve)[0] - self._log_units[name]
+        parts = (each.integrate()[0] for each in self.likelihoods(theta).values())
+        total = sum(parts) - self._log_units
         return total if math.isfinite(total) else IMPOSSIBLE
 
     def to_dict(self) -> dict[str, Any]:

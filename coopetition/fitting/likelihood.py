@@ -12,8 +12,8 @@ whitened z, the log likelihood is
 S, and every product of two whitened series, is a polynomial of degree 2 in rho: one pass over the
 samples gives the likelihood of every rho.
 
-`most_likely_noise` maximises the likelihood over floor, gain, sigma and rho; the deviance is
--2 log likelihood.  `integrate` integrates the likelihood over them, with the prior
+`CurveProducts.most_likely_noise` maximises the likelihood over floor, gain, sigma and rho; the
+deviance is -2 log likelihood.  `integrate` integrates the likelihood over them, with the prior
 
 - uniform in rho from 0 to `largest_rho`, and 1 / sigma in sigma;
 - flat in level = floor + gain mean(f), and in rise = gain deviation(f).
@@ -39,7 +39,6 @@ from coopetition.tools.compiled_code import ensure_compiled, jit
 
 Array = NDArray[np.float64]
 
-IMPOSSIBLE = -1e10  # log likelihood where a theory cannot be computed
 FLAT = 1e-12  # deviation of an error, relative to its size, below which it is constant
 LEAST_NOISE = 1e-12  # sigma, relative to the curve's deviation
 NODES_PER_WIDTH = 1.6  # of Gauss-Legendre in phi
@@ -55,7 +54,10 @@ EDGE_NODES, EDGE_WEIGHTS = np.polynomial.legendre.leggauss(24)
 class CurveProducts(NamedTuple):
     """Sums over a curve's samples and the theory's error f, from which its likelihood is computed.
 
+    If f is constant, they are those of an error that rises where the curve falls.
+
     n : samples
+    is_constant : whether f is
     mean, deviation : of f, weighted by 1 / u^2
     level, rise : of the least-squares fit for rho = 0
     products : (3, 3, 3): powers of rho; then products of (1, (f - mean) / deviation, residual of
@@ -63,66 +65,71 @@ class CurveProducts(NamedTuple):
     """
 
     n: int
+    is_constant: bool
     mean: float
     deviation: float
     level: float
     rise: float
     products: Array
 
+    @classmethod
+    def of(cls, curve: tuple[Array, Array, Array]) -> Self:
+        """Return the products of a curve y, a theory's error f and units u.
 
-def curve_products(y: Array, f: Array, u: Array) -> CurveProducts | None:
-    """Return the products of a curve y, a theory's error f and units u; None if f is constant.
+        If f is not finite, nor are they.
+        """
+        y, f, u = curve
+        products, fill = np.empty((3, 3, 3)), _compiled("products")
+        mean, deviation, level, rise = fill(y, np.ascontiguousarray(f), u, products)
+        is_constant = deviation <= FLAT * abs(mean)
+        if is_constant:
+            mean, deviation, level, rise = fill(y, 2 * y.max() - y, u, products)
+        return cls(len(y), is_constant, mean, deviation, level, rise, products)
 
-    If f is not finite, nor are they.
-    """
-    products = np.empty((3, 3, 3))
-    numbers = _compiled("products")(y, np.ascontiguousarray(f), u, products)
-    if numbers[1] <= FLAT * abs(numbers[0]):
-        return None
-    return CurveProducts(len(y), *numbers, products)  # pyright: ignore[reportCallIssue]
+    def most_likely_noise(self) -> tuple[Noise, float]:
+        """Return the noise of the largest likelihood, and the deviance there without 2 sum log u.
 
+        The gain is 0 if f is constant.
+        """
+        n, ratio, largest = self.n, self.mean / self.deviation, math.asin(largest_rho(self.n))
+        arguments = self.products, self.level, self.rise, ratio, n, largest
+        rho, squares = _compiled("noise")(*arguments)
+        deviance = n * math.log(2 * math.pi * math.e * squares / n) - math.log1p(-(rho**2))
+        return Noise(math.sqrt(squares / (n * (1 - rho**2))), rho), deviance
 
-def most_likely_noise(curve: CurveProducts) -> tuple[Noise, float]:
-    """Return the noise of the largest likelihood, and the deviance there without 2 sum log u."""
-    n, mean, deviation, level, rise, products = curve
-    largest = math.asin(largest_rho(n))
-    rho, squares = _compiled("noise")(products, level, rise, mean / deviation, n, largest)
-    deviance = n * math.log(2 * math.pi * math.e * squares / n) - math.log1p(-(rho**2))
-    return Noise(math.sqrt(squares / (n * (1 - rho**2))), rho), deviance
+    def integrate(self) -> tuple[float, Array]:
+        """Return the log of the integrated likelihood times the product of u, and its parts by rho.
 
+        The parts are the logarithms for each of `rho_nodes`.  If f is constant, nothing is likely.
+        """
+        n, ratio = self.n, self.mean / self.deviation
+        rho, log_weights = rho_nodes(n)
+        parts = np.full(len(rho), -np.inf)
+        if self.is_constant:
+            return -math.inf, parts
+        arguments = self.products, self.level, self.rise, ratio, n, rho, log_weights, parts
+        return _compiled("integral")(*arguments) + _constant(n), parts
 
-def integrate(curve: CurveProducts) -> tuple[float, Array]:
-    """Return the log of the integrated likelihood times the product of u, and its parts by rho.
+    @staticmethod
+    def draw(rng: np.random.Generator, curves: Sequence["CurveProducts"]) -> tuple[Array, Array]:
+        """Return floor and gain (k, 2), and sigma and rho (k, 2), drawn for each of k errors.
 
-    The parts are the logarithms for each of `rho_nodes`.
-    """
-    n, mean, deviation, level, rise, products = curve
-    rho, log_weights = rho_nodes(n)
-    parts = np.empty(len(rho))
-    arguments = products, level, rise, mean / deviation, n, rho, log_weights, parts
-    return _compiled("integral")(*arguments) + _constant(n), parts
-
-
-def draw_levels_and_noise(
-    rng: np.random.Generator, curves: Sequence[CurveProducts]
-) -> tuple[Array, Array]:
-    """Return floor and gain (k, 2), and sigma and rho (k, 2), drawn for each of k errors.
-
-    rho is one of `rho_nodes`.  The others are drawn in turns: the variance, the rise, the floor.
-    """
-    n, nodes = curves[0].n, rho_nodes(curves[0].n)[0]
-    parts = np.array([integrate(each)[1] for each in curves])
-    rho = nodes[(parts + rng.gumbel(size=parts.shape)).argmax(1)]
-    given = _FloorAndRise.of(curves, rho)
-    floor, rise = best = given.best_allowed()
-    for _ in range(TURNS):
-        squares = given.least + given.excess(floor, rise)
-        variance = squares / rng.chisquare(n, len(curves))  # of the whitened series
-        rise = given.draw_rise(rng, variance, around=best[1])
-        floor = given.draw_floor(rng, variance, rise)
-    gain = rise / np.array([each.deviation for each in curves])
-    sigma = np.sqrt(variance / (1 - rho**2))
-    return np.stack([floor, gain], 1), np.stack([sigma, rho], 1)
+        rho is one of `rho_nodes`.  The others are drawn in turns: the variance, the rise, the
+        floor.
+        """
+        n, nodes = curves[0].n, rho_nodes(curves[0].n)[0]
+        parts = np.array([each.integrate()[1] for each in curves])
+        rho = nodes[(parts + rng.gumbel(size=parts.shape)).argmax(1)]
+        given = _FloorAndRise.of(curves, rho)
+        floor, rise = best = given.best_allowed()
+        for _ in range(TURNS):
+            squares = given.least + given.excess(floor, rise)
+            variance = squares / rng.chisquare(n, len(curves))  # of the whitened series
+            rise = given.draw_rise(rng, variance, around=best[1])
+            floor = given.draw_floor(rng, variance, rise)
+        gain = rise / np.array([each.deviation for each in curves])
+        sigma = np.sqrt(variance / (1 - rho**2))
+        return np.stack([floor, gain], 1), np.stack([sigma, rho], 1)
 
 
 class _FloorAndRise(NamedTuple):

@@ -20,12 +20,10 @@ from numpy.typing import NDArray
 from scipy.special import ndtri
 from scipy.stats import rankdata
 
-from coopetition.fitting.common_noise import draw_common_noise
 from coopetition.fitting.estimate import map_in_processes
 from coopetition.fitting.identifiability import NOT_CONVERGED
 from coopetition.fitting.importance import WeightedPoints, resample, sample_by_importance
 from coopetition.fitting.least_squares import FitProblem
-from coopetition.fitting.likelihood import draw_levels_and_noise
 from coopetition.fitting.result import ENDS, Estimate, Fit, origin_line
 from coopetition.fitting.theory import Theory
 from coopetition.tools.checks import check_int
@@ -261,21 +259,13 @@ def _draw_others(
     problem: FitProblem, thetas: Array, rng: np.random.Generator
 ) -> tuple[dict[str, Array], dict[str, Array]]:
     """Return floor and gain, and sigma and rho, of every curve, drawn for every theta."""
-    if not problem.theory.has_levels:
-        residuals = [problem.residuals(theta) for theta in thetas]
-        noise = {
-            name: own
-            for k, group in enumerate(problem.noise_groups)
-            for own in [draw_common_noise(rng, [each[k] for each in residuals])]
-            for name in group
-        }
-        return {name: np.tile([0.0, 1.0], (len(thetas), 1)) for name in noise}, noise
-    products = [problem.products(theta) for theta in thetas]
-    drawn = {
-        name: draw_levels_and_noise(rng, [each[name] for each in products])  # pyright: ignore[reportArgumentType]
-        for name in problem.where
-    }
-    return {n: each[0] for n, each in drawn.items()}, {n: each[1] for n, each in drawn.items()}
+    sums = [problem.likelihoods(theta) for theta in thetas]
+    levels, noise = {}, {}
+    for group, first in sums[0].items():
+        own: Any = [each[group] for each in sums]
+        for drawn, values in zip((levels, noise), first.draw(rng, own), strict=True):
+            drawn |= dict.fromkeys(group, values)
+    return levels, noise
 
 
 def r_hat_of(chains: Array) -> float:

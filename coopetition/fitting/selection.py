@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from coopetition.fitting.curves import FLIP, Curves
 from coopetition.fitting.estimate import fit
@@ -16,6 +16,9 @@ from coopetition.tools.console import ProgressReport, add_progress_switch
 from coopetition.tools.errors import UsageError, check_type
 from coopetition.tools.files import text_table, wrap_text
 from coopetition.tools.results import JsonResult, read_saved, trust_line
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 # smaller differences do not decide between theories
 DECISIVE_BIC, DECISIVE_LOG_EVIDENCE = 10.0, 5.0
@@ -117,6 +120,12 @@ class Comparison(JsonResult):
         name, what = ("log_evidence", "log evidence") if self.posteriors else ("bic", "BIC")
         values = ", ".join(f"{row['name']} {row[name]:.0f}" for row in self.rows())
         return f"by {what}: {values}"
+
+    def plot(self, ax: "Axes | None" = None) -> "Axes":
+        """Draw how far the theories are behind the best; see `coopetition.plot.fits`."""
+        from coopetition.plot.fits import plot_theories
+
+        return plot_theories(self, ax=ax)
 
     def to_saved(self) -> dict[str, Any]:
         """See `JsonResult`."""

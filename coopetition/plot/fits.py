@@ -205,13 +205,16 @@ def plot_forecast(forecast: Any, *, ax: "Axes | None" = None) -> "Axes":
 
 
 def plot_theories(comparison: Any, *, ax: "Axes | None" = None) -> "Axes":
-    """Draw the BIC of theories above the lowest."""
+    """Draw how far theories are behind the best, by BIC, or by evidence if there are posteriors."""
     ax = new_axes(ax)
     rows = comparison.rows()
-    above = [row["bic"] - rows[0]["bic"] for row in rows]
-    ax.barh([row["name"] for row in rows], above, color="grey")
+    name, label = "bic", "BIC above the lowest"
+    if comparison.posteriors:
+        name, label = "log_evidence", "log evidence below the highest"
+    ax.barh([row["name"] for row in rows], [abs(row[name] - rows[0][name]) for row in rows],
+            color="grey")  # fmt: skip
     ax.invert_yaxis()
-    ax.set(xlabel="BIC above the lowest")
+    ax.set(xlabel=label)
     return ax
 
 

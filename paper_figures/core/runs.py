@@ -306,6 +306,13 @@ def matching_presets(preset: str) -> list[str]:
     return names
 
 
+def check_scale_of(preset: str, scale: Scale) -> None:
+    """Raise `UsageError` unless a preset, or the first that matches a pattern, has this scale."""
+    from transformer.experiments.presets import PRESETS
+
+    PRESETS[matching_presets(preset)[0]].at(scale)
+
+
 def node_pattern(preset: str, kind: str = "") -> str:
     """Return the pattern of a preset's runs, or of their tables, in the paper's plan."""
     from transformer.experiments.presets import PRESETS

@@ -40,6 +40,7 @@ def test_a_figure_is_written_whole_and_its_verdicts_are_printed(call, tmp_path):
         (("coopetition", 16, "--init-seed", 5), "--out"),
         (("coopetition", "rates", "--scale", "paper"), "leave out --scale"),
         (("coopetition", 5, "--scale", "smoke"), "smoke"),
+        (("clocks", 1, "--scale", "paper"), "cpu, smoke"),
         (("preset", "nothing"), "'nothing'"),
         (("preset", "glyphs", "--init-seed", 99), "99"),
         (("preset", "glyphs", "--scale", "paper"), "train --preset glyphs"),
@@ -68,7 +69,8 @@ def test_files_that_cannot_be_written_are_refused_and_no_half_is_left(call, tmp_
 def test_names_of_files_say_what_else_than_the_default_was_drawn(call, tmp_path):
     for more in (("--init-seed", 6), ("--scale", "paper")):
         call("paper_figures", "coopetition", 13, *more, "--out", tmp_path)
-    call("paper_figures", "preset", "glyphs", "--out", tmp_path)
+    printed = call("paper_figures", "preset", "glyphs", "--out", tmp_path)
+    assert all(str(run.path) in printed for run in kept_runs("glyphs"))
     names = {"coopetition_13_init_6.png", "coopetition_13_paper.png", "glyphs.png"}
     assert {path.name for path in tmp_path.glob("*.png")} == names
     rows = pd.read_csv(tmp_path / "glyphs.csv").set_index("curve")

@@ -14,6 +14,7 @@ from coopetition.cli import main
 from coopetition.cli.fit import Flags
 from coopetition.fitting import posterior
 from coopetition.fitting.posterior import sample_posterior
+from coopetition.fitting.selection import Comparison
 from coopetition.fitting.simulation import simulate
 from coopetition.tools.flags import parse_flags
 from tests.coopetition.conftest import TRUTH
@@ -101,7 +102,11 @@ def test_theories_are_ranked(call, csv, tmp_path):
     rows = json.loads(call("coopetition", "compare", csv, *flags, "--json"))
     assert [row["name"] for row in rows] == ["logistic_race", "spline"]
     assert {"name", "n_parameters", "n_fitted", "bic", "aicc", "r2"} <= {*rows[0]}
+    out, picture = tmp_path / "comparison.json", tmp_path / "comparison.png"
+    flags = (*flags, "--out", out, "--plot", picture)
     assert "logistic_race" in call("coopetition", "compare", csv, *flags)
+    assert [row["bic"] for row in Comparison.load(out).rows()] == [row["bic"] for row in rows]
+    assert picture.stat().st_size > 0
     assert page.read_text().count("<img") == 1 + 2
 
 

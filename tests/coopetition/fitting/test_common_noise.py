@@ -6,13 +6,7 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize
 
-from coopetition.fitting.common_noise import (
-    draw_common_noise,
-    integrate_common_noise,
-    largest_common_rho,
-    most_likely_common_noise,
-    sum_residuals,
-)
+from coopetition.fitting.common_noise import Residuals, largest_common_rho
 from coopetition.fitting.noise import correlated_noise, whiten
 
 SIZES = (50, 60, 81)
@@ -23,6 +17,10 @@ def curves():
     rng = np.random.default_rng(4)
     units = [rng.uniform(0.7, 1.4, n) for n in SIZES]
     return [(0.1 * u * correlated_noise(rng, len(u), 0.2), u) for u in units]
+
+
+def sums_of(curves) -> Residuals:
+    return Residuals.of(*((np.zeros(len(u)), residual, u) for residual, u in curves))
 
 
 def log_density(curves, log_sigma, rho):
@@ -41,7 +39,7 @@ def log_units(curves):
 
 
 def test_the_most_likely_noise_is_that_of_a_general_optimiser(curves):
-    noise, deviance = most_likely_common_noise(sum_residuals(curves))
+    noise, deviance = sums_of(curves).most_likely_noise()
     bounds = [(-6, 2), (0, largest_common_rho(min(SIZES)))]
     best = minimize(lambda x: -2 * log_density(curves, *x), [-2, 0.2], bounds=bounds)
     assert deviance + 2 * log_units(curves) == pytest.approx(best.fun, abs=1e-4)
@@ -57,10 +55,10 @@ def test_the_integral_and_the_draws_are_those_of_sigma_and_rho(curves):
     values = np.array([[log_density(curves, a, r) for r in rho] for a in log_sigma])
     largest = values.max()
     density = np.exp(values - largest) * by_sigma[:, None] * by_rho
-    sums = sum_residuals(curves)
-    found = integrate_common_noise(sums)[0] - log_units(curves)
+    sums = sums_of(curves)
+    found = sums.integrate()[0] - log_units(curves)
     assert found == pytest.approx(largest + math.log(density.sum() / (2 * half)), abs=1e-4)
-    drawn = draw_common_noise(np.random.default_rng(0), [sums] * 20_000)
+    drawn = Residuals.draw(np.random.default_rng(0), [sums] * 20_000)[1]
     density /= density.sum()
     means = density.sum(1) @ log_sigma, density.sum(0) @ rho
     assert (np.log(drawn[:, 0]).mean(), drawn[:, 1].mean()) == pytest.approx(means, abs=5e-3)
@@ -68,6 +66,6 @@ def test_the_integral_and_the_draws_are_those_of_sigma_and_rho(curves):
 
 def test_curves_that_cannot_be_computed_have_no_likelihood(curves):
     broken = [(np.where(u > 1, np.nan, residual), u) for residual, u in curves]
-    sums = sum_residuals(broken)
-    assert math.isnan(integrate_common_noise(sums)[0])
-    assert math.isnan(most_likely_common_noise(sums)[1])
+    sums = sums_of(broken)
+    assert math.isnan(sums.integrate()[0])
+    assert math.isnan(sums.most_likely_noise()[1])

@@ -117,6 +117,13 @@ def test_a_path_starts_from_the_last_residual_and_forgets_it():
     np.testing.assert_allclose((raised - usual)[10:], 0, atol=0.005)
 
 
+def test_a_peak_of_mere_noise_has_a_caution():
+    """Without CIWL's effect, ICL is flat once it is learnt; else it still rises."""
+    for ciwl_loss, icl_at, n_cautions in ((0.0, 0.1, 1), (0.8, 0.4, 0)):
+        changes = {"loss": ciwl_loss, "icl_at": icl_at * LENGTH}
+        assert len(forecast(true_posterior(noisy_run(0), **changes), LENGTH).cautions) == n_cautions
+
+
 def test_the_known_part_is_as_measured_and_has_no_new_events():
     run = noisy_run(0)
     known = run.between(last=KNOWN)

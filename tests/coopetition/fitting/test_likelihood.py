@@ -10,12 +10,9 @@ from scipy.integrate import quad
 from scipy.optimize import minimize
 
 from coopetition.fitting.likelihood import (
+    CurveProducts,
     _log_wedge,
-    curve_products,
-    draw_levels_and_noise,
-    integrate,
     largest_rho,
-    most_likely_noise,
     rho_nodes,
 )
 from coopetition.fitting.noise import correlated_noise, whiten
@@ -65,8 +62,8 @@ def test_the_integral_is_that_of_all_four_numbers(seed):
         for log_sigma, by_sigma in zip(*nodes(-4, 0.5, 50), strict=True):
             values = density(y, f, u, rho, math.exp(log_sigma), at)
             total += by_rho * by_sigma * (by_floor @ values @ by_gain) * deviation
-    curve = curve_products(y, f, u)
-    found = integrate(curve)[0] - np.log(u).sum()
+    curve = CurveProducts.of((y, f, u))
+    found = curve.integrate()[0] - np.log(u).sum()
     assert found == pytest.approx(math.log(total / largest_rho(len(y))), abs=1e-4)
 
 
@@ -103,7 +100,7 @@ def test_the_most_likely_noise_is_that_of_a_general_optimiser(seed, floor):
         value = density(y, f, u, x[0], math.exp(x[1]), squares(y, f, u, x[0], [x[2]], [x[3]]))
         return -2 * math.log(max(float(value[0, 0]), 1e-300))
 
-    noise, found = most_likely_noise(curve_products(y, f, u))
+    noise, found = CurveProducts.of((y, f, u)).most_likely_noise()
     bounds = [(0, largest_rho(30)), (-6, 2), (0, 5), (0, 5)]
     starts = ([noise.rho, math.log(noise.sigma), level, 0.5] for level in (1e-3, 0.3))
     best = min(minimize(deviance, each, bounds=bounds).fun for each in starts)
@@ -117,8 +114,8 @@ def test_levels_and_noise_are_drawn_from_their_distribution(floor):
     The lowest floor would be negative by many standard deviations.
     """
     y, f, u = case(3, 30, floor)
-    curve = curve_products(y, f, u)
-    levels, noise = draw_levels_and_noise(np.random.default_rng(0), [curve] * 20_000)
+    curve = CurveProducts.of((y, f, u))
+    levels, noise = CurveProducts.draw(np.random.default_rng(0), [curve] * 20_000)
     assert (levels >= 0).all() and (noise[:, 0] > 0).all()
     end = 1.0 if floor > 0 else 0.3
     grid, by_floor = nodes(0, end, 300)
@@ -142,7 +139,9 @@ def test_levels_and_noise_are_drawn_from_their_distribution(floor):
 
 def test_an_error_that_is_constant_or_not_finite_is_told_apart():
     y, f, u = case(0)
-    assert curve_products(y, np.ones(12), u) is None
-    curve = curve_products(y, np.where(f > 0.5, np.nan, f), u)
-    assert curve is not None and math.isnan(integrate(curve)[0])
-    assert math.isnan(most_likely_noise(curve)[1])
+    constant = CurveProducts.of((y, np.ones(12), u))
+    assert constant.integrate()[0] == -math.inf
+    assert math.isfinite(constant.most_likely_noise()[1])
+    unknown = CurveProducts.of((y, np.where(f > 0.5, np.nan, f), u))
+    assert math.isnan(unknown.integrate()[0])
+    assert math.isnan(unknown.most_likely_noise()[1])

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 from coopetition.fitting.curves import FITTED_CURVES, Curves
 from coopetition.fitting.registry import theory_of
@@ -104,7 +105,9 @@ def test_evidence_ranks_theories_too():
     )
     rows = found.rows()
     assert [row["name"] for row in rows] == ["logistic_race", "bayesian_mixture"]
-    assert rows[0]["log_evidence"] - rows[1]["log_evidence"] > 5
+    behind = rows[0]["log_evidence"] - rows[1]["log_evidence"]
+    assert behind > 5
+    assert [bar.get_width() for bar in found.plot(Figure().subplots()).patches] == [0, behind]
     assert "BIC" not in repr(found) and "evidence" in repr(found)
     assert "log evidence" in found.summary() and "log_evidence" in found.to_frame()
     assert all(each.fit is fit for each, fit in zip(found.posteriors, found.fits, strict=True))

@@ -105,9 +105,8 @@ def _draw_predictions(ax: "Axes") -> Numbers:
             p, q = COMBINATIONS[name]
             a = np.array([0.0, 1.6])
             ax.plot(a, (value - p * a) / q, color="grey", lw=0.8, ls=":")
-            ax.text(
-                0.25, (value - 0.25 * p) / q, idea.name, va="top" if p == q else "bottom", **grey
-            )
+            x, ha, va = (0.85, "left", "bottom") if p == q else (1.25, "right", "top")
+            ax.text(x, (value - x * p) / q, idea.name, ha=ha, va=va, **grey)
     for (a, b), names in crosses.items():
         ax.plot([a], [b], "x", color="grey", ms=5)
         ax.text(a + 0.05, b, "\n".join(names), va="bottom", **grey)

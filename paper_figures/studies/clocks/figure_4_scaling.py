@@ -22,15 +22,18 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 SHOWN = ("emergence", "peak", "fade", "ciwl_90")
-CLOCK = "rate x sqrt(batch) x steps, in steps of the base run"
+CLOCK = "steps of the base run, by this clock"
 
 
 def draw(runs: list[FigureRun]) -> FigureResult:
     """Draw Flip of each cell (a), and each event's time by the noise level (b)."""
     drawing = blank(7.2, 3.0)
-    left, right = drawing.subplots(1, 2)
+    left, key, right = drawing.subplots(1, 3, width_ratios=(1, 0.4, 1))
     cells = cells_of(runs)
     numbers = _draw_flip(left, cells)
+    key.axis("off")
+    lines, labels = left.get_legend_handles_labels()
+    key.legend(lines, labels, frameon=False, fontsize=6, title="q: rate, batch", loc="center")
     findings = []
     for event, mark in zip(SHOWN, MARKS, strict=False):
         observed = observe(runs, event)
@@ -39,8 +42,8 @@ def draw(runs: list[FigureRun]) -> FigureResult:
         text = "too few runs have it" if fitted is None else f"a + 2b = {fitted.combination(1, 2)}"
         findings.append(f"{event}: {text}")
     right.set(title="b  times of events", xscale="log", yscale="log")
-    right.set(xlabel="noise level q = rate / sqrt(batch), over the base run's")
-    right.set(ylabel="rate x sqrt(batch) x steps")
+    right.set(xlabel="q = rate / sqrt(batch) (base run: 1)")
+    right.set(ylabel=CLOCK)
     right.legend(frameon=False, fontsize=6)
     return result_of_runs(drawing, numbers, runs, findings)
 
@@ -62,8 +65,8 @@ def _draw_flip(ax: "Axes", cells: dict[Cell, list[FigureRun]]) -> Numbers:
         ax.plot(x, y, lw=0.9, ls=DASHES[cell[1]], color=shades(levels.index(level)), label=name)
         numbers += points("a Flip", name, x, y)
     draw_half(ax)
-    ax.set(title="a  Flip", xscale="log", ylim=(0, 1.15), xlabel=CLOCK, ylabel="Flip accuracy")
-    ax.legend(frameon=False, fontsize=5, title="q: rate, batch", title_fontsize=5, loc="upper left")
+    ax.set(title="a  clock: rate x sqrt(batch) x steps", xscale="log", ylim=(0, 1))
+    ax.set(xlabel=CLOCK, ylabel="Flip accuracy")
     return numbers
 
 

@@ -6,8 +6,8 @@ The same rule gives all verdicts:
 - `not tested`: no run of the claim is kept
 - `contradicted`: the shape holds in at most half of the runs, or in fewer than the claim requires
   (`Claim.needed`), even if it held in all inconclusive ones
-- `horizon too short`: the verdict depends on runs that end too early; `undecided`: it depends on
-  measurements that are too noisy (`Claim.if_indecisive`)
+- `horizon too short`: the verdict depends on runs that end too early; `undecided`: it depends only
+  on measurements that are too noisy, or that do not exist in some runs (`Reading.if_open`)
 - `shape only`: the shape holds in enough runs, but fewer than half of the conclusive ones have a
   number, or the mean number differs from the published range by more than a factor of 1.5.  For
   times and losses this is a factor of the number.  For shares it is a factor of the odds
@@ -20,7 +20,7 @@ Every run that was made for a claim counts.
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import KW_ONLY, asdict, dataclass
+from dataclasses import KW_ONLY, asdict, dataclass, replace
 from enum import StrEnum
 from typing import Any, Literal
 
@@ -114,8 +114,9 @@ class Reading:
     value : the number, if there is one
     part : the part of the run, if several are read
     n_runs : how many runs the reading is of
-    n_seed_pairs : how many pairs of seeds these runs have (default: one for each run)
-    seeds : of the run's initial parameters and data, if it is of one pair
+    seeds : pairs of seeds, of initial parameters and data, of these runs; without them, each run
+        counts as one
+    if_open : the verdict if an inconclusive reading decides
     """
 
     run: str
@@ -123,15 +124,27 @@ class Reading:
     value: float | None = None
     part: str = ""
     n_runs: int = 1
-    n_seed_pairs: int | None = None
-    seeds: tuple[int, int] | None = None
+    seeds: tuple[tuple[int, int], ...] = ()
+    if_open: Verdict = Verdict.TOO_SHORT
 
     @classmethod
     def of(
         cls, run: FigureRun, holds: bool | None, value: float | None = None, part: str = ""
     ) -> "Reading":
         """Return a reading of one run."""
-        return cls(run.name, holds, value, part, seeds=run.seeds)
+        return cls(run.name, holds, value, part, seeds=(run.seeds,))
+
+    @classmethod
+    def of_several(
+        cls,
+        runs: Sequence[FigureRun],
+        holds: bool | None,
+        value: float | None = None,
+        if_open: Verdict = Verdict.TOO_SHORT,
+    ) -> "Reading":
+        """Return one reading of several runs."""
+        seeds, name = tuple(dict.fromkeys(run.seeds for run in runs)), runs[0].name
+        return cls(name, holds, value, n_runs=len(runs), seeds=seeds, if_open=if_open)
 
 
 Condition = Callable[[FigureRun], bool | None]
@@ -139,10 +152,14 @@ Value = Callable[[FigureRun], float | None]
 
 
 def readings(
-    runs: Sequence[FigureRun], holds: Condition, value: Value = lambda run: None
+    runs: Sequence[FigureRun],
+    holds: Condition,
+    value: Value = lambda run: None,
+    *,
+    if_open: Verdict = Verdict.TOO_SHORT,
 ) -> list[Reading]:
     """Return a reading of each run."""
-    return [Reading.of(run, holds(run), value(run)) for run in runs]
+    return [replace(Reading.of(run, holds(run), value(run)), if_open=if_open) for run in runs]
 
 
 def table_readings(
@@ -161,13 +178,12 @@ def negation(holds: bool | None) -> bool | None:
 class Judgement:
     """Result of all runs for a claim.
 
-    published, needed, if_indecisive : see `Claim`
+    published, needed : see `Claim`
     """
 
     readings: tuple[Reading, ...] = ()
     published: Published | None = None
     needed: float | None = None
-    if_indecisive: Verdict = Verdict.TOO_SHORT
 
     @property
     def verdict(self) -> Verdict:
@@ -178,7 +194,8 @@ class Judgement:
         if not self._enough(self.n_held + n_indecisive):
             return Verdict.CONTRADICTED
         if not self._enough(self.n_held):
-            return self.if_indecisive
+            kinds = {each.if_open for each in self.readings if each.holds is None}
+            return Verdict.TOO_SHORT if Verdict.TOO_SHORT in kinds else Verdict.UNDECIDED
         mean, few = self.mean, 2 * len(self.values) < self.n_decisive
         if self.published is not None and (mean is None or few or not self.published.agrees(mean)):
             return Verdict.SHAPE_ONLY
@@ -197,11 +214,9 @@ class Judgement:
     @property
     def n_seed_pairs(self) -> int:
         """Return the number of different pairs of seeds: runs of one pair are not independent."""
-        return sum(
-            {
-                each.seeds or each.run: each.n_seed_pairs or each.n_runs for each in self.readings
-            }.values()
-        )
+        pairs = {pair for each in self.readings for pair in each.seeds}
+        others = {each.run: each.n_runs for each in self.readings if not each.seeds}
+        return len(pairs) + sum(others.values())
 
     @property
     def n_decisive(self) -> int:
@@ -258,7 +273,6 @@ class Claim:
     explanation : if it is not reproduced, the best explanation that was tested
     needed : the share of runs in which it must hold, if it says so: 1 for "every seed"
     ours : whether it is our claim and not the paper's
-    if_indecisive : the verdict if it depends on inconclusive runs
     contradiction : the result that would contradict it
     """
 
@@ -268,12 +282,9 @@ class Claim:
     explanation: str = ""
     needed: float | None = None
     ours: bool = False
-    if_indecisive: Verdict = Verdict.TOO_SHORT
     _: KW_ONLY
     contradiction: str
 
     def judge(self, *found: Any) -> Judgement:
         """Return the judgement of what was found."""
-        return Judgement(
-            tuple(self.measure(*found)), self.published, self.needed, self.if_indecisive
-        )
+        return Judgement(tuple(self.measure(*found)), self.published, self.needed)

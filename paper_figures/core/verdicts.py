@@ -97,7 +97,7 @@ def _holds_in(judgement: Judgement) -> str:
 def claims_table(paper: str) -> str:
     """Return all claims in Markdown, with the result that would contradict each.
 
-    What two rows of a claim share stands in the first.
+    Cells that the rows of a claim share are printed in its first row only.
     """
     rows, before = [], None
     for each, row in zip(judge_claims(paper), claim_rows(judge_claims(paper)), strict=True):
@@ -129,10 +129,11 @@ def verdict_counts(paper: str) -> str:
     n_claims = len({(each.figure.slot, each.claim.text) for each in judged})
     n_ours = len({each.claim.text for each in judge_claims(paper) if each.claim.ours})
     n_untested = sum(each.verdict is Verdict.NOT_TESTED for each in judged)
+    several = "some of them tested at several scales, " if len(by_scale) > 1 else ""
     return (
-        f"Claims of the paper: {n_claims}, some of them tested at several scales, {n_untested} not "
-        f"tested yet. Claims of our own: {n_ours}.\nA row of the table is a scale; its numbers "
-        f"count the paper's claims:\n\n{markdown_table(heads, rows)}"
+        f"Claims of the paper: {n_claims}, {several}{n_untested} not tested yet. "
+        f"Claims of our own: {n_ours}.\nA row of the table is a scale; its numbers count the paper's claims:\n\n"
+        f"{markdown_table(heads, rows)}"
     )
 
 

@@ -1,11 +1,18 @@
 """Figure 10: width, with joint training and with data for ICL or IWL alone."""
 
-from paper_figures.core.claims import Claim, Verdict
+from paper_figures.core.claims import Claim
 from paper_figures.core.figure import Figure, FigureResult, Numbers, blank
 from paper_figures.core.plotting import shared_legend
 from paper_figures.core.runs import FigureRun
 from paper_figures.transience.panels import ICL, IWL, Groups, draw_panel, result_of
-from paper_figures.transience.rules import Levels, last, no_trend, peak, retention, trend
+from paper_figures.transience.rules import (
+    Levels,
+    final_mean,
+    judge_no_rise,
+    judge_trend,
+    peak,
+    retention,
+)
 from paper_figures.transience.sweep import needs_of
 from transformer.experiments.transience import WIDTHS
 
@@ -37,30 +44,28 @@ def _levels(found: tuple[list[FigureRun], ...], kind: str) -> Levels:
 CLAIMS = (
     Claim(
         "joint training: a wider model has a higher ICL peak",
-        lambda control, *found: trend(_levels(found, "joint"), peak),
-        if_indecisive=Verdict.UNDECIDED,
+        lambda control, *found: judge_trend(_levels(found, "joint"), peak),
         contradiction="the peak is lower in wider models",
     ),
     Claim(
         "joint training: ICL decays more slowly in a wider model: the share that is left after "
         "the control's half-decay",
-        lambda control, *found: trend(_levels(found, "joint"), retention(control)),
-        if_indecisive=Verdict.UNDECIDED,
+        lambda control, *found: judge_trend(_levels(found, "joint"), retention(control)),
         contradiction="the share falls with the width",
     ),
     Claim(
         "IWL only: a wider model has the higher IWL accuracy at the end",
-        lambda control, *found: trend(_levels(found, "IWL only"), last("iwl", "accuracy")),
-        if_indecisive=Verdict.UNDECIDED,
+        lambda control, *found: judge_trend(
+            _levels(found, "IWL only"), final_mean("iwl", "accuracy")
+        ),
         contradiction="the accuracy is lower in wider models",
     ),
     Claim(
-        "ICL only: width does not help: ICL accuracy at the end is alike",
-        lambda control, *found: no_trend(
-            _levels(found, "ICL only"), last("icl", ICL.metric), TOLERANCE
+        "ICL only: width does not help: ICL accuracy at the end does not rise",
+        lambda control, *found: judge_no_rise(
+            _levels(found, "ICL only"), final_mean("icl", ICL.metric), TOLERANCE
         ),
-        if_indecisive=Verdict.UNDECIDED,
-        contradiction="the accuracy rises or falls significantly with width, by more than 0.1",
+        contradiction="the accuracy rises significantly with width, by more than 0.1",
     ),
 )
 

@@ -3,7 +3,7 @@
 from paper_figures.core.claims import Claim, Reading
 from paper_figures.core.figure import Figure, FigureResult
 from paper_figures.core.runs import FigureRun, Runs
-from paper_figures.transience.figure_7 import LAYOUTS, emerged
+from paper_figures.transience.figure_7 import LAYOUTS, runs_with_icl
 from paper_figures.transience.panels import draw_panels
 from transformer.experiments.transience import CLUSTERING_SEEDS
 
@@ -20,10 +20,8 @@ def _some_never_rise(*found: list[FigureRun]) -> list[Reading]:
     runs = [run for own in found for run in own]
     if not runs:
         return []
-    n_emerged, n_seed_pairs = len(emerged(*found)), len({run.seeds for run in runs})
-    holds = 0 < n_emerged < len(runs)
-    share = n_emerged / len(runs)
-    return [Reading(runs[0].name, holds, share, n_runs=len(runs), n_seed_pairs=n_seed_pairs)]
+    n = len(runs_with_icl(*found))
+    return [Reading.of_several(runs, 0 < n < len(runs), n / len(runs))]
 
 
 CLAIMS = (

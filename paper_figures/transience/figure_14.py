@@ -5,7 +5,7 @@ from paper_figures.core.figure import Figure, FigureResult, Numbers, blank
 from paper_figures.core.plotting import legend_below
 from paper_figures.core.runs import FigureRun
 from paper_figures.transience.panels import IWL, LOSS, Groups, draw_panel, result_of
-from paper_figures.transience.rules import all_runs, last
+from paper_figures.transience.rules import all_runs, final_mean
 from paper_figures.transience.sweep import needs_of
 from transformer.experiments.transience import CLASSES, EXEMPLARS, L2, ZIPF
 
@@ -35,7 +35,7 @@ def draw(control: list[FigureRun], *found: list[FigureRun]) -> FigureResult:
     return result_of(drawing, numbers, runs)
 
 
-final_loss = last("train", "loss")
+final_loss = final_mean("train", "loss")
 
 
 def _falls(run: FigureRun) -> bool:

@@ -4,19 +4,26 @@ from paper_figures.core.claims import Claim, readings
 from paper_figures.core.figure import Figure
 from paper_figures.transience.figure_8 import THRESHOLD
 from paper_figures.transience.panels import ICL, IWL, LOSS
-from paper_figures.transience.rules import all_runs, last, transient
+from paper_figures.transience.rules import (
+    Patience,
+    all_runs,
+    final_mean,
+    judge_transient_at_every,
+)
 from paper_figures.transience.sweep import Sweep
 from transformer.experiments.transience import L2
 
 LITTLE = 0.05  # IWL accuracy; chosen here
 SWEEP = Sweep("l2_{:g}", {c: f"L2 {c:g}" for c in L2 if c > THRESHOLD})
-final_iwl = last("iwl", "accuracy")
+final_iwl = final_mean("iwl", "accuracy")
 
 CLAIMS = (
     Claim(
         f"with L2 above {THRESHOLD:g} ICL is transient again",
-        lambda control, *found: transient(all_runs(*found), control),
-        contradiction="in half of the runs or more ICL never rises, or is kept",
+        lambda control, *found: judge_transient_at_every(found, Patience.of(control)),
+        needed=1,
+        contradiction="with some L2, in half of the runs or more ICL never rises, or is kept",
+        explanation="with L2 of 0.0003 ICL rises in few runs, and with 0.001 in none",
     ),
     Claim(
         f"with L2 above {THRESHOLD:g} IWL never rises",

@@ -1,8 +1,14 @@
 """Figure 5: more exemplars of a class raise ICL's peak."""
 
-from paper_figures.core.claims import Claim, Verdict
+from paper_figures.core.claims import Claim
 from paper_figures.core.figure import Figure
-from paper_figures.transience.rules import all_runs, peak, transient, trend
+from paper_figures.transience.rules import (
+    Patience,
+    judge_transient_at_every,
+    judge_trend,
+    peak,
+    retention,
+)
 from paper_figures.transience.sweep import Sweep
 from transformer.experiments.transience import EXEMPLARS
 
@@ -11,14 +17,22 @@ SWEEP = Sweep("exemplars_{}", {n: f"{n} exemplar{'s' * (n > 1)} of a class" for 
 CLAIMS = (
     Claim(
         "ICL is transient whatever the number of exemplars",
-        lambda control, *found: transient(all_runs(*found), control),
-        contradiction="in half of the runs or more ICL never rises, or is kept",
+        lambda control, *found: judge_transient_at_every(found, Patience.of(control)),
+        needed=1,
+        contradiction="with some number, in half of the runs or more ICL never rises, or is kept",
+        explanation="with one exemplar of a class ICL never rises: the weights soon answer also "
+        "without the label in context",
     ),
     Claim(
         "ICL's peak is higher with more exemplars of a class",
-        lambda control, *found: trend(SWEEP.levels(found), peak),
-        if_indecisive=Verdict.UNDECIDED,
+        lambda control, *found: judge_trend(SWEEP.levels(found), peak),
         contradiction="the peak is lower with more exemplars",
+    ),
+    Claim(
+        "ICL decays faster with more exemplars of a class: the share that is left after the "
+        "control's half-decay",
+        lambda control, *found: judge_trend(SWEEP.levels(found), retention(control), rises=False),
+        contradiction="the share rises with the number of exemplars",
     ),
 )
 

@@ -1,8 +1,14 @@
 """Figure 6: more classes raise ICL's peak and slow its decay."""
 
-from paper_figures.core.claims import Claim, Verdict
+from paper_figures.core.claims import Claim
 from paper_figures.core.figure import Figure
-from paper_figures.transience.rules import all_runs, peak, retention, transient, trend
+from paper_figures.transience.rules import (
+    Patience,
+    judge_transient_at_every,
+    judge_trend,
+    peak,
+    retention,
+)
 from paper_figures.transience.sweep import Sweep
 from transformer.experiments.transience import CLASSES
 
@@ -11,20 +17,19 @@ SWEEP = Sweep("classes_{}", {n: f"{n:,} classes" for n in CLASSES})
 CLAIMS = (
     Claim(
         "ICL is transient with all numbers of classes",
-        lambda control, *found: transient(all_runs(*found), control),
-        contradiction="in half of the runs or more ICL never rises, or is kept",
+        lambda control, *found: judge_transient_at_every(found, Patience.of(control)),
+        needed=1,
+        contradiction="with some number, in half of the runs or more ICL never rises, or is kept",
     ),
     Claim(
         "ICL's peak is higher with more classes",
-        lambda control, *found: trend(SWEEP.levels(found), peak),
-        if_indecisive=Verdict.UNDECIDED,
+        lambda control, *found: judge_trend(SWEEP.levels(found), peak),
         contradiction="the peak is lower with more classes",
     ),
     Claim(
         "ICL decays more slowly with more classes: the share that is left after the control's "
         "half-decay",
-        lambda control, *found: trend(SWEEP.levels(found), retention(control)),
-        if_indecisive=Verdict.UNDECIDED,
+        lambda control, *found: judge_trend(SWEEP.levels(found), retention(control)),
         contradiction="the share falls with the number of classes",
     ),
 )

@@ -8,7 +8,7 @@ from paper_figures.core.claims import Claim
 from paper_figures.core.figure import Figure, FigureResult
 from paper_figures.core.runs import FigureRun, Runs
 from paper_figures.transience.panels import draw_panels
-from paper_figures.transience.rules import icl_events, transient
+from paper_figures.transience.rules import Patience, icl_events, judge_transient
 
 LAYOUTS = {10: "10 tokens of a class", 5: "5 tokens of a class"}
 
@@ -18,7 +18,7 @@ def draw(*found: list[FigureRun]) -> FigureResult:
     return draw_panels(dict(zip(LAYOUTS.values(), found, strict=True)))
 
 
-def emerged(*found: list[FigureRun]) -> list[FigureRun]:
+def runs_with_icl(*found: list[FigureRun]) -> list[FigureRun]:
     """Return the runs in which ICL rose."""
     runs = [run for own in found for run in own]
     return [run for run in runs if icl_events(run).status != "never rose"]
@@ -27,9 +27,10 @@ def emerged(*found: list[FigureRun]) -> list[FigureRun]:
 CLAIMS = (
     Claim(
         "where ICL emerges on token embeddings, it is transient",
-        lambda *found: transient(emerged(*found), emerged(*found)),
-        contradiction="in half of these runs or more it is above half its peak after three "
-        "half-decays of the others",
+        lambda *found: judge_transient(
+            runs_with_icl(*found), Patience.planned(runs_with_icl(*found))
+        ),
+        contradiction="in half of these runs or more it is above half its peak at the end",
     ),
 )
 

@@ -4,12 +4,17 @@ Chan et al. call the rarest class 0, the authors' later code the most frequent o
 evaluator relabels its classes 0 and 1, so that its two labels are the rarest or the most frequent.
 """
 
-from paper_figures.core.claims import Claim, Verdict
+from paper_figures.core.claims import Claim
 from paper_figures.core.figure import Figure, FigureResult, blank
 from paper_figures.core.plotting import shared_legend
 from paper_figures.core.runs import FigureRun
 from paper_figures.transience.panels import ICL, IWL, draw_panel, result_of
-from paper_figures.transience.rules import all_runs, retention, transient, trend
+from paper_figures.transience.rules import (
+    Patience,
+    judge_transient_at_every,
+    judge_trend,
+    retention,
+)
 from paper_figures.transience.sweep import needs_of
 from transformer.experiments.transience import ZIPF
 
@@ -45,28 +50,25 @@ CLAIMS = (
         Claim(
             f"moderate skew (exponents up to 1) delays the decay, {order}: more of ICL is left "
             "after the half-decay of uniform classes",
-            lambda control, *found, row=row: trend(
+            lambda control, *found, row=row: judge_trend(
                 dict(zip((0.0, *MODERATE), (control, *_ordered(found, row)), strict=False)),
                 retention(control),
             ),
-            if_indecisive=Verdict.UNDECIDED,
             contradiction="less of ICL is left with more skew",
         )
         for row, order in enumerate(ORDERS.values())
     ),
     Claim(
         "with moderate skew ICL is still transient",
-        lambda control, *found: transient(
-            all_runs(
-                *(
-                    runs
-                    for row in range(len(ORDERS))
-                    for runs in _ordered(found, row)[: len(MODERATE)]
-                )
-            ),
-            control,
+        lambda control, *found: judge_transient_at_every(
+            [runs for row in range(len(ORDERS)) for runs in _ordered(found, row)[: len(MODERATE)]],
+            Patience.of(control),
         ),
-        contradiction="in half of the runs or more ICL never rises, or is kept",
+        needed=1,
+        contradiction="with some exponent and order, in half of the runs or more ICL never rises, "
+        "or is kept",
+        explanation="with an exponent of 1, ICL never rises for the labels of the two most "
+        "frequent classes",
     ),
 )
 

@@ -4,12 +4,14 @@ Is the end state CIWL here too?  Do matched exemplars keep ICL?  Does the fade g
 the batch is four times as large?
 """
 
+import math
+
 from paper_figures.core.claims import FACTOR, Claim, Reading, readings
 from paper_figures.core.figure import Figure, FigureResult, Numbers, blank
 from paper_figures.core.plotting import draw_evaluators, legend_below
 from paper_figures.core.runs import FigureRun
 from paper_figures.transience.panels import CIWL, FLIP, ICL, Groups, draw_panel, result_of
-from paper_figures.transience.rules import icl_events, kept, last
+from paper_figures.transience.rules import Patience, final_mean, icl_events, judge_kept
 from paper_figures.transience.sweep import needs_of
 from transformer.experiments.transience import BATCH_FACTOR
 
@@ -35,19 +37,29 @@ def draw(
     return result_of(drawing, numbers, groups)
 
 
-final_ciwl, final_flip = last(*CIWL[1:]), last(*FLIP[1:])
+final_ciwl, final_flip = final_mean(*CIWL[1:]), final_mean(*FLIP[1:])
 
 
 def _fades_by_sequences(control: list[FigureRun], large: list[FigureRun]) -> list[Reading]:
     """Return, for each seed, whether half-decays in sequences agree within `FACTOR`."""
-    by_seed = {run.seeds: icl_events(run).half_decay for run in control}
+    by_seed = {run.seeds: _half_decay_range(run) for run in control}
     readings = []
     for run in large:
-        own, other = icl_events(run).half_decay, by_seed.get(run.seeds)
-        ratio = own / other if own is not None and other is not None else None
-        holds = None if ratio is None else 1 / FACTOR <= ratio <= FACTOR
-        readings.append(Reading.of(run, holds, ratio))
+        low, high = _half_decay_range(run)
+        other_low, other_high = by_seed[run.seeds]
+        least, most = low / other_high, high / other_low
+        is_outside = least > FACTOR or most < 1 / FACTOR
+        holds = False if is_outside else True if least == most else None
+        readings.append(Reading.of(run, holds, least if least == most else None))
     return readings
+
+
+def _half_decay_range(run: FigureRun) -> tuple[float, float]:
+    """Return the half-decay twice; for a run that ends before it, its end and infinity."""
+    events = icl_events(run)
+    if events.half_decay is None:
+        return events.horizon, math.inf
+    return events.half_decay, events.half_decay
 
 
 CLAIMS = (
@@ -62,7 +74,7 @@ CLAIMS = (
     ),
     Claim(
         "matched exemplars keep ICL, as in the other task",
-        lambda control, matched, large: kept(matched, control),
+        lambda control, matched, large: judge_kept(matched, Patience.of(control)),
         contradiction="ICL falls to half its peak, or never rises",
         ours=True,
     ),

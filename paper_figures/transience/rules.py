@@ -4,15 +4,17 @@ Every claim is judged by the events of `transformer.measures.transience` (onset,
 with their smoothing and errors), of the ICL evaluator over the two labels in context.  The
 *control* is the default run of the same figure, with the same seeds.
 
-- **Transient**: ICL fell to half its peak (above chance) before the run ended.  A run in which ICL
-  never rose is not transient.
-- **Kept**: ICL rose and did not fall to half, in a run at least `LONG` times as long as the
-  control's half-decay, the median over its seeds.  A shorter run is inconclusive.
+- **Faded**: ICL fell to half its peak (above chance), and is below that at the end of the run.
+- **Transient**: ICL faded.  A run in which ICL stays contradicts this if it is at least `LONG`
+  times as long as the control's half-decay, and a run in which ICL never rose if it is at least
+  `LONG` times as long as the control's onset.  Shorter runs are inconclusive.
+- **Kept**: ICL stays, in a run of this length.  Fading contradicts it, and so does never rising.
+- A claim about all levels of a setting has a reading for each level: that of most of its seeds.
 - **Trend**: a quantity rises (or falls) with a setting if Page's trend test over seeds (blocks) and
-  levels says so at `LEVEL`, one-sided; with two levels, a paired t-test.  If the test finds the
-  opposite trend, the claim is contradicted; if it finds neither, undecided.
+  levels says so at `LEVEL`, one-sided; with two levels, a paired t-test.  The opposite trend
+  contradicts the claim.
 - **No trend**: the means of all levels lie within a tolerance that each claim states.  A
-  significant trend beyond the tolerance contradicts it.
+  significant trend (`LEVEL`, two-sided) beyond the tolerance contradicts it.
 
 Page, E. B. (1963), Ordered hypotheses for multiple treatments, J. Am. Stat. Assoc. 58, 216-230.
 """
@@ -20,17 +22,21 @@ Page, E. B. (1963), Ordered hypotheses for multiple treatments, J. Am. Stat. Ass
 import math
 import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, Self
 
 import numpy as np
 
-from paper_figures.core.claims import Reading, Value
+from paper_figures.core.claims import Reading, Value, Verdict
 from paper_figures.core.runs import METRIC, FigureRun
-from transformer.measures.transience import CHANCE, Transience, transience
+from transformer.experiments.presets import PRESETS
+from transformer.measures.transience import CHANCE, WINDOW, Transience, smooth, transience
 
 LONG = 3.0
 LEVEL = 0.05
 Levels = Mapping[float, Sequence[FigureRun]]
 """Runs by the value of a setting, in rising order."""
+Fate = Literal["faded", "stays", "never rose"]
 
 
 def icl_events(run: FigureRun, metric: str = METRIC) -> Transience:
@@ -40,14 +46,42 @@ def icl_events(run: FigureRun, metric: str = METRIC) -> Transience:
     return transience(curves.sequences, curves.values["icl"], n_sequences, CHANCE[metric])
 
 
-def peak(run: FigureRun) -> float:
-    """Return the height of ICL's peak."""
-    return icl_events(run).peak
+def fate(events: Transience, metric: str = METRIC) -> Fate:
+    """Return what became of ICL by the end of a run; a dip below half its peak is no fade."""
+    if events.status == "never rose":
+        return "never rose"
+    is_low = events.final < (events.peak + CHANCE[metric]) / 2
+    return "faded" if events.status == "decayed" and is_low else "stays"
 
 
-def half_decay(controls: Sequence[FigureRun], metric: str = METRIC) -> float:
-    """Return the median half-decay of the controls; infinite if most have none."""
-    return _median(icl_events(run, metric).half_decay for run in controls)
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long a run must be, in sequences, before the lack of an event counts.
+
+    rise : for a run in which ICL never rose
+    fade : for a run in which ICL stays
+    """
+
+    rise: float
+    fade: float
+
+    @classmethod
+    def of(cls, controls: Sequence[FigureRun]) -> Self:
+        """Return `LONG` times the median onset and half-decay; infinite if most lack it."""
+        events = [icl_events(run) for run in controls]
+        return cls(
+            LONG * _median(each.onset for each in events),
+            LONG * _median(each.half_decay for each in events),
+        )
+
+    @classmethod
+    def planned(cls, runs: Sequence[FigureRun]) -> Self:
+        """Return the planned length of the default run at this scale: runs without a control."""
+        if not runs:
+            return cls(math.inf, math.inf)
+        config = PRESETS["transience/default"].at(runs[0].provenance["scale"]).config
+        length = float(config.n_steps * config.data.batch_size)
+        return cls(length, length)
 
 
 def _median(times: Iterable[float | None]) -> float:
@@ -61,42 +95,74 @@ def all_runs(*levels: Sequence[FigureRun]) -> list[FigureRun]:
     return [run for runs in levels for run in runs] if all(levels) else []
 
 
-def transient(
-    runs: Sequence[FigureRun], controls: Sequence[FigureRun], metric: str = METRIC
+def judge_transient(
+    runs: Sequence[FigureRun], patience: Patience, metric: str = METRIC
 ) -> list[Reading]:
-    """Return whether ICL rises and fades, in each run; the number is its half-decay.
-
-    A run without a half-decay is conclusive if it is `LONG` times as long as the control's.
-    """
-    limit = LONG * half_decay(controls, metric)
-    readings = []
-    for run in runs:
-        events = icl_events(run, metric)
-        fades = events.status == "decayed"
-        holds = True if fades else False if events.horizon >= limit else None
-        readings.append(Reading.of(run, holds, events.half_decay))
-    return readings
+    """Return whether ICL rises and fades, in each run; the number is its half-decay."""
+    return [
+        Reading.of(run, _is_fate("faded", events, patience, metric), events.half_decay)
+        for run in runs
+        for events in [icl_events(run, metric)]
+    ]
 
 
-def kept(runs: Sequence[FigureRun], controls: Sequence[FigureRun]) -> list[Reading]:
+def judge_kept(runs: Sequence[FigureRun], patience: Patience) -> list[Reading]:
     """Return whether ICL rises and does not fade, in each run; the number is its last height."""
-    limit = LONG * half_decay(controls)
-    readings = []
-    for run in runs:
-        events = icl_events(run)
-        is_long = events.horizon >= limit
-        holds = {"decayed": False, "never rose": False if is_long else None}.get(
-            events.status, True if is_long else None
-        )
-        readings.append(Reading.of(run, holds, events.final))
-    return readings
+    return [
+        Reading.of(run, _is_fate("stays", events, patience), events.final)
+        for run in runs
+        for events in [icl_events(run)]
+    ]
+
+
+def _is_fate(
+    expected: Fate, events: Transience, patience: Patience, metric: str = METRIC
+) -> bool | None:
+    """Return whether ICL's fate is as expected; None if the run is too short to tell."""
+    own = fate(events, metric)
+    needed = {"faded": 0.0, "stays": patience.fade, "never rose": patience.rise}[own]
+    return own == expected if events.horizon >= needed else None
+
+
+def judge_transient_at_every(
+    levels: Iterable[Sequence[FigureRun]], patience: Patience
+) -> list[Reading]:
+    """Return whether ICL rises and fades in most seeds, for each level; none while one lacks runs.
+
+    A level is inconclusive if its inconclusive runs decide.  The number is the share of runs that
+    hold.
+    """
+    levels = [*levels]
+    if not all(levels):
+        return []
+    found = []
+    for runs in levels:
+        readings = judge_transient(runs, patience)
+        n_held = sum(each.holds is True for each in readings)
+        n_open = sum(each.holds is None for each in readings)
+        half = len(runs) / 2
+        holds = True if n_held > half else False if n_held + n_open <= half else None
+        found.append(Reading.of_several(runs, holds, n_held / len(runs)))
+    return found
+
+
+def peak(run: FigureRun) -> float | None:
+    """Return the height of ICL's peak; None if ICL still rises at the end."""
+    events = icl_events(run)
+    return None if events.status != "never rose" and events.peak_to is None else events.peak
+
+
+def log_onset(run: FigureRun) -> float | None:
+    """Return the logarithm of ICL's onset; None if it never rose."""
+    onset = icl_events(run).onset
+    return None if onset is None else math.log(onset)
 
 
 def retention(controls: Sequence[FigureRun]) -> Value:
     """Return the quantity that decay is compared by: the share of ICL's height that is left.
 
-    Heights are above chance.  The share is that after the control's time from peak to half-decay,
-    the median over seeds; None for a run that ends before, or in which ICL never rose.
+    Heights are smoothed and above chance.  The share is that after the control's time from peak to
+    half-decay, the median over seeds; None for a run that ends before, or in which ICL never rose.
     """
     spans = (
         None if each.half_decay is None or each.peak_at is None else each.half_decay - each.peak_at
@@ -106,15 +172,16 @@ def retention(controls: Sequence[FigureRun]) -> Value:
 
     def share(run: FigureRun) -> float | None:
         own, curves = icl_events(run), run.curves()
-        if own.peak_at is None or own.peak_at + span > curves.sequences[-1]:
+        middle = curves.sequences[WINDOW // 2 : len(curves.sequences) - WINDOW // 2]
+        if own.peak_at is None or own.peak_at + span > middle[-1]:
             return None
-        then = float(np.interp(own.peak_at + span, curves.sequences, curves.values["icl"]))
+        then = float(np.interp(own.peak_at + span, middle, smooth(curves.values["icl"])))
         return (then - CHANCE[METRIC]) / (own.peak - CHANCE[METRIC])
 
     return share
 
 
-def last(evaluator: str, metric: str) -> Callable[[FigureRun], float]:
+def final_mean(evaluator: str, metric: str) -> Callable[[FigureRun], float]:
     """Return the quantity that is a curve's mean over the last tenth of a run."""
 
     def value(run: FigureRun) -> float:
@@ -123,14 +190,6 @@ def last(evaluator: str, metric: str) -> Callable[[FigureRun], float]:
         return float(np.mean(curves.values[evaluator][late]))
 
     return value
-
-
-def _table(levels: Levels, quantity: Value) -> np.ndarray:
-    """Return the quantity by seed and level, of seeds for which it is known at every level."""
-    values = {at: {run.seeds: quantity(run) for run in runs} for at, runs in sorted(levels.items())}
-    seeds = sorted(set.intersection(*(set(own) for own in values.values())))
-    rows = [[own[seed] for own in values.values()] for seed in seeds]
-    return np.array([row for row in rows if None not in row], float).reshape(-1, len(values))
 
 
 def p_of_trend(table: np.ndarray, *, rises: bool) -> float:
@@ -146,11 +205,11 @@ def p_of_trend(table: np.ndarray, *, rises: bool) -> float:
     return float(ttest_rel(ordered[:, 1], ordered[:, 0], alternative="greater").pvalue)
 
 
-def trend(levels: Levels, quantity: Value, *, rises: bool = True) -> list[Reading]:
+def judge_trend(levels: Levels, quantity: Value, *, rises: bool = True) -> list[Reading]:
     """Return one reading: whether a quantity rises, or falls, with a setting.
 
-    It is None where the test finds no trend.  Without runs at every level there is no reading.  The
-    number is the change from the lowest to the highest level.
+    It is undecided where the test finds no trend.  Without runs at every level there is no reading.
+    The number is the change from the lowest to the highest level.
     """
 
     def decide(table: np.ndarray) -> tuple[bool | None, float]:
@@ -158,33 +217,65 @@ def trend(levels: Levels, quantity: Value, *, rises: bool = True) -> list[Readin
         holds = True if expected < LEVEL else False if opposite < LEVEL else None
         return holds, float(table[:, -1].mean() - table[:, 0].mean())
 
-    return _reading_of(levels, quantity, decide)
+    return _judge_table(levels, quantity, decide)
 
 
-def no_trend(levels: Levels, quantity: Value, tolerance: float) -> list[Reading]:
+def judge_no_trend(levels: Levels, quantity: Value, tolerance: float) -> list[Reading]:
     """Return one reading: whether the means of all levels lie within a tolerance.
 
-    It is None if they do not, but no trend is significant.  The number is the range of the means.
+    It is undecided if they do not, but no trend is significant.  The number is the range of the
+    means.
     """
 
     def decide(table: np.ndarray) -> tuple[bool | None, float]:
         spread = float(np.ptp(table.mean(axis=0)))
-        is_trend = min(p_of_trend(table, rises=each) for each in (True, False)) < LEVEL
+        is_trend = min(p_of_trend(table, rises=each) for each in (True, False)) < LEVEL / 2
         return True if spread <= tolerance else False if is_trend else None, spread
 
-    return _reading_of(levels, quantity, decide)
+    return _judge_table(levels, quantity, decide)
 
 
-def _reading_of(
+def judge_no_rise(levels: Levels, quantity: Value, tolerance: float) -> list[Reading]:
+    """Return one reading: whether no level has a mean that is higher than the lowest level's.
+
+    It may be higher by a tolerance.  Beyond it, a significant rise contradicts the claim.  The
+    number is the largest rise of a mean.
+    """
+
+    def decide(table: np.ndarray) -> tuple[bool | None, float]:
+        means = table.mean(axis=0)
+        rise = float((means - means[0]).max())
+        is_trend = p_of_trend(table, rises=True) < LEVEL
+        return True if rise <= tolerance else False if is_trend else None, rise
+
+    return _judge_table(levels, quantity, decide)
+
+
+def _judge_table(
     levels: Levels,
     quantity: Value,
     decide: Callable[[np.ndarray], tuple[bool | None, float]],
 ) -> list[Reading]:
-    """Return the reading of all runs; inconclusive with fewer than two seeds at all levels."""
+    """Return the reading of all runs, of the seeds for which the quantity is known at every level.
+
+    With fewer than two such seeds it is inconclusive: because runs end too early, unless ICL never
+    rose in some.
+    """
     runs = all_runs(*levels.values())
     if not runs:
         return []
     table = _table(levels, quantity)
-    holds, value = decide(table) if len(table) > 1 else (None, None)
-    n_seed_pairs = len({run.seeds for run in runs})
-    return [Reading(runs[0].name, holds, value, n_runs=len(runs), n_seed_pairs=n_seed_pairs)]
+    if len(table) > 1:
+        holds, value = decide(table)
+        return [Reading.of_several(runs, holds, value, if_open=Verdict.UNDECIDED)]
+    never_rose = any(icl_events(run).status == "never rose" for run in runs)
+    if_open = Verdict.UNDECIDED if never_rose else Verdict.TOO_SHORT
+    return [Reading.of_several(runs, None, if_open=if_open)]
+
+
+def _table(levels: Levels, quantity: Value) -> np.ndarray:
+    """Return the quantity by seed and level, of seeds for which it is known at every level."""
+    values = {at: {run.seeds: quantity(run) for run in runs} for at, runs in sorted(levels.items())}
+    seeds = sorted(set.intersection(*(set(own) for own in values.values())))
+    rows = [[own[seed] for own in values.values()] for seed in seeds]
+    return np.array([row for row in rows if None not in row], float).reshape(-1, len(values))

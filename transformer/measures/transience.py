@@ -52,7 +52,8 @@ class Transience:
     peak_at: float | None
     """Middle of the window with the largest smoothed accuracy; None if it never rose."""
     peak_from: float | None
-    """First and last window about the peak with no lower accuracy between than peak - error."""
+    """First and last window about the peak with no lower accuracy between than peak - error; the
+    last is None where the curve has not left this interval by the end."""
     peak_to: float | None
     peak: float
     """Largest smoothed accuracy."""
@@ -122,7 +123,7 @@ def transience(
         onset_to=rises[2],
         peak_at=float(middle[top]) if rose else None,
         peak_from=float(middle[first]) if rose else None,
-        peak_to=float(middle[last]) if rose else None,
+        peak_to=float(middle[last]) if rose and last < len(middle) - 1 else None,
         peak=peak,
         peak_error=error,
         half_decay=falls[1],

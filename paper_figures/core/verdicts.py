@@ -132,7 +132,8 @@ def verdict_counts(paper: str) -> str:
     several = "some of them tested at several scales, " if len(by_scale) > 1 else ""
     return (
         f"Claims of the paper: {n_claims}, {several}{n_untested} not tested yet. "
-        f"Claims of our own: {n_ours}.\nA row of the table is a scale; its numbers count the paper's claims:\n\n"
+        f"Claims of our own: {n_ours}.\n"
+        "A row of the table is a scale; its numbers count the paper's claims:\n\n"
         f"{markdown_table(heads, rows)}"
     )
 

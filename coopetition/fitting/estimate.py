@@ -210,8 +210,13 @@ def check_and_thin(curves: Curves, theory: Theory) -> Curves:
             )
         if is_accuracy and highest > 1:
             raise UsageError(f"{where} has accuracies above 1; {expected}")
-        if name in used.std and not (used.std[name][np.isfinite(values)] >= 0).all():
-            raise UsageError(f"{where} has standard deviations that are negative or missing")
+        if name in used.std:
+            std = used.std[name][np.isfinite(values)]
+            if not (np.isfinite(std) & (std > 0)).all():
+                raise UsageError(
+                    f"{where} has standard deviations that are not finite numbers above 0; give "
+                    "one for each measured sample"
+                )
     return used
 
 

@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from coopetition.dynamics.events import FORECAST_EVENTS, find_forecast_events
+from coopetition.dynamics.events import find_forecast_events
 from coopetition.fitting.curves import FLIP, Curves
 from coopetition.fitting.least_squares import ACCURACY, to_errors
 from coopetition.fitting.posterior import Posterior
@@ -282,8 +282,7 @@ def forecast(
     ]
     times = {
         name: np.array([np.inf if each[name] is None else each[name] for each in found])
-        for name in FORECAST_EVENTS
-        if all(name in each for each in found)
+        for name in found[0]
     }
     cautions += _caution_about_peak(posterior, draws, outputs, times)
     curves = {name: _band(errors, run.metric) for name, errors in paths.items()}

@@ -36,10 +36,29 @@ def test_events_are_where_curves_say():
     assert found["peak"] == pytest.approx(3e5)
     assert found["crossing"] == pytest.approx(0.8e6 / 1.5, abs=500)
     assert found["fade"] == pytest.approx(4e5, abs=500)
-    assert find_forecast_events(X, {"icl": -X})["peak"] is None, "still falling at the end"
+    assert find_forecast_events(X, {"icl": -X}) == {"peak": None}, "still falling at the end"
     early = find_forecast_events(X, rows | {"ciwl": 0 * X, "preference": -1 + 0 * X})
     assert early["crossing"] == early["fade"] == early["peak"], "CIWL leads at the peak already"
     assert find_forecast_events(X, {"ciwl": X}) == {}
+
+
+@pytest.mark.parametrize(
+    ("ciwl", "crossing"),
+    [
+        ([1, 0.6, np.nan, 0.1, 0.05], 3.0),  # it leads where it is known again
+        ([1, 0.6, np.nan, 0.4, 0.3], 3.5),  # it does not lead there yet
+        ([1, 0.6, np.nan, np.nan, np.nan], None),
+    ],
+)
+def test_a_crossing_is_found_if_ciwl_is_unknown_at_the_peak(ciwl, crossing):
+    times, icl = np.arange(5.0), np.array([1, 0.5, 0.2, 0.3, 0.4])
+    found = find_forecast_events(times, {"icl": icl, "ciwl": np.array(ciwl)})
+    assert found == {"peak": 2.0, "crossing": pytest.approx(crossing)}
+
+
+def test_only_events_whose_curves_are_given_are_returned():
+    falling = {"icl": -X, "preference": 1 + 0 * X}
+    assert find_forecast_events(X, falling) == {"peak": None, "fade": None}
 
 
 def noisy_run(seed: int, n: int = 101) -> Curves:

@@ -33,7 +33,7 @@ from coopetition.dynamics.events import find_forecast_events
 from coopetition.fitting.curves import FLIP, Curves
 from coopetition.fitting.least_squares import ACCURACY, to_errors
 from coopetition.fitting.posterior import Posterior
-from coopetition.fitting.result import ENDS, MAX_REACH, Fit
+from coopetition.fitting.result import ENDS, MAX_REACH
 from coopetition.fitting.theory import OUTPUTS, PREFERENCE
 from coopetition.model.presets import ICL
 from coopetition.tools.checks import check_int, check_real_array
@@ -248,8 +248,7 @@ def forecast(
     UsageError : the fit is of several runs, the horizon does not lie after the known part, or the
         theory cannot be computed until then
     """
-    if isinstance(posterior, Fit):
-        raise UsageError("expected a Posterior, got a Fit; give `sample_posterior(fit)`")
+    check_type(posterior, Posterior, "a Posterior, as `sample_posterior(fit)` returns it")
     fit, rng = posterior.fit, np.random.default_rng(check_int("seed", seed, 0))
     if len(fit.problem.runs) != 1:
         raise UsageError("a forecast is of one run; fit one")

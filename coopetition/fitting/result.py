@@ -3,7 +3,6 @@
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
@@ -24,7 +23,7 @@ from coopetition.fitting.theory import Theory
 from coopetition.tools.checks import check_real_array
 from coopetition.tools.errors import UsageError, abbreviate
 from coopetition.tools.files import text_table, wrap_text
-from coopetition.tools.results import JsonResult, read_saved, trust_line
+from coopetition.tools.results import JsonResult, trust_line
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -431,7 +430,7 @@ class Fit(JsonResult):
         return self.to_dict() | more
 
     @classmethod
-    def from_saved(cls, saved: dict[str, Any], theory: Theory | None = None) -> Self:
+    def from_saved(cls, saved: dict[str, Any], *theories: Theory) -> Self:
         """Return the fit of `to_saved`; a theory without a name in commands must be given."""
         if "n_left_out" not in saved["provenance"]:
             raise UsageError("the fit was saved by an earlier version; fit its curves again")
@@ -442,7 +441,7 @@ class Fit(JsonResult):
             curves[name] = CurveFit(**statistics, **arrays)
         noise = {name: Noise(each.sigma, each.rho) for name, each in curves.items()}
         return cls(
-            FitProblem.from_dict(saved["problem"], theory).with_noise(noise),
+            FitProblem.from_dict(saved["problem"], theories).with_noise(noise),
             np.array(saved["theta"], float),
             {name: Estimate(**values) for name, values in saved["parameters"].items()},
             curves,
@@ -457,14 +456,6 @@ class Fit(JsonResult):
             np.array(saved["optima"], float),
             saved["provenance"],
         )
-
-    @classmethod
-    def load(cls, path: Path | str, theory: Theory | None = None) -> Self:
-        """Read a file of `save`; any other file raises `UsageError`.
-
-        theory : the fitted theory, if commands have no name for it
-        """
-        return read_saved(Path(path), cls.kind, lambda saved: cls.from_saved(saved, theory))
 
 
 def _not_null(saved: float | None, replacement: float) -> float:

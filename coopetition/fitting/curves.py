@@ -93,8 +93,8 @@ class Curves(JsonResult):
     def thinned(self, n: int) -> "Curves":
         """Return at most `n` samples of each curve, evenly spread, including first and last.
 
-        Curves that were measured at different samples are thinned separately.  What no curve was
-        measured at is left out.
+        Curves that were measured at different samples are thinned separately.  Samples at which no
+        curve was measured are dropped.
         """
         values, kept = {}, np.zeros(len(self.sequences), bool)
         for name, curve in self.values.items():

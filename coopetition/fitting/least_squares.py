@@ -282,6 +282,10 @@ class FitProblem:
         """Return the factor from the problem's unit of time to sequences, for a parameter."""
         return self.unit_of_time**-parameter.per_time
 
+    def value_at(self, free: FreeParameter, x: Any) -> Any:
+        """Return a free parameter at places in its search range, in sequences if it has time."""
+        return free.parameter.from_unit(x) * self.in_sequences(free.parameter)
+
     @property
     def times_from(self) -> tuple[float, ...]:
         """The first sample of each run, in sequences."""

@@ -107,8 +107,7 @@ class Posterior(JsonResult):
         """
         columns = {}
         for free, places in zip(self.fit.problem.free, self.thetas.T, strict=True):
-            unit = self.fit.problem.in_sequences(free.parameter)
-            columns[free.name] = free.parameter.from_unit(places) * unit
+            columns[free.name] = self.fit.problem.value_at(free, places)
         has_levels = self.fit.problem.theory.has_levels
         parts = [(("floor", "gain"), self.levels)] * has_levels + [(("sigma", "rho"), self.noise)]
         for kinds, drawn in parts:

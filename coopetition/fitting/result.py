@@ -17,7 +17,7 @@ from coopetition.fitting.identifiability import (
     Direction,
     status_of,
 )
-from coopetition.fitting.least_squares import FitProblem, to_errors
+from coopetition.fitting.least_squares import FitProblem, FreeParameter, to_errors
 from coopetition.fitting.noise import Noise
 from coopetition.fitting.theory import Theory
 from coopetition.tools.checks import check_real_array
@@ -96,12 +96,10 @@ class Estimate:
 
 
 def make_estimate(
-    problem: FitProblem, name: str, x: float, low: float, high: float, status: str
+    problem: FitProblem, free: FreeParameter, x: float, low: float, high: float, status: str
 ) -> Estimate:
     """Return the estimate of a free parameter from the places of its value and ends."""
-    parameter = next(free.parameter for free in problem.free if free.name == name)
-    unit = problem.in_sequences(parameter)
-    value, *ends = (float(parameter.from_unit(each)) * unit for each in (x, low, high))
+    value, *ends = (float(problem.value_at(free, each)) for each in (x, low, high))
     return Estimate(value, min(ends), max(ends), status)
 
 
@@ -178,7 +176,7 @@ class Fit(JsonResult):
 
     @property
     def thinning(self) -> str:
-        """Say of which curves only a part of the samples is used; empty if of none."""
+        """Return which curves were thinned, as text; empty if none was."""
         given = self.provenance["n_given"]
         parts = [
             f"{each.n} of {given[name]} samples of {name}"
@@ -287,14 +285,15 @@ class Fit(JsonResult):
         self, parameter: str, low: float, high: float, *, converged: bool = True
     ) -> Estimate:
         """Return the estimate of a free parameter from the places of its interval's ends."""
-        x = float(self.theta[self.index_of(parameter)])
+        k = self.index_of(parameter)
+        x = float(self.theta[k])
         if not (self.converged and converged):
             status = NOT_CONVERGED
         elif self.parameters[parameter].status == UNIDENTIFIABLE:
             status = UNIDENTIFIABLE
         else:
             status = status_of(x, low, high)
-        return make_estimate(self.problem, parameter, x, low, high, status)
+        return make_estimate(self.problem, self.problem.free[k], x, low, high, status)
 
     @property
     def cautions(self) -> list[str]:

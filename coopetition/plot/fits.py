@@ -224,9 +224,11 @@ def plot_profile(profile: Any, *, ax: "Axes | None" = None) -> "Axes":
 
     Hollow points: another parameter is at an end of its range.
     """
+    from coopetition.fitting.intervals import AT_LIMIT
+
     ax = new_axes(ax)
     ax.plot(profile.values, profile.rise, "o-", color="black", ms=3)
-    limited = np.array(profile.statuses) == "at limit"
+    limited = np.array(profile.statuses) == AT_LIMIT
     ax.plot(profile.values[limited], profile.rise[limited], "o", mfc="white", color="black", ms=6,
             label="another parameter at an end of its range")  # fmt: skip
     ax.axhline(profile.threshold, color="grey", ls=":", label="90 % interval")

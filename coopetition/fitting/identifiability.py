@@ -27,6 +27,7 @@ NEAR_BOUND = 1e-3  # of the search range: a place closer to an end than this cou
 IDENTIFIABLE, FIXED, NOT_CONVERGED = "identifiable", "fixed", "not converged"
 NO_LOWER_BOUND, NO_UPPER_BOUND, UNCONSTRAINED = "no lower bound", "no upper bound", "unconstrained"
 AT_BOUND, UNIDENTIFIABLE = "at bound", "structurally unidentifiable"
+AT_LIMIT = "at limit"  # of a point of a profile: another parameter is at an end of its range
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coopetition.fitting.estimate import refine
-from coopetition.fitting.identifiability import NEAR_BOUND, find_directions, standard_deviations
+from coopetition.fitting.identifiability import (
+    AT_LIMIT,
+    NEAR_BOUND,
+    find_directions,
+    standard_deviations,
+)
 from coopetition.fitting.restricted import linearise, whitened_jacobian
 from coopetition.fitting.result import Estimate, Fit, origin_line
 from coopetition.tools.checks import check_int
@@ -31,7 +36,7 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.float64]
 
-VALID, AT_LIMIT, FAILED = "valid", "at limit", "failed"
+VALID, FAILED = "valid", "failed"  # and AT_LIMIT
 FIRST_STEP = 1e-4, 0.05  # of the search: least and largest
 GROWTH = 2.0  # of the steps outwards
 BETTER = 0.05  # of the threshold: a point as far below the fit is better

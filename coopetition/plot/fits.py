@@ -224,7 +224,7 @@ def plot_profile(profile: Any, *, ax: "Axes | None" = None) -> "Axes":
 
     Hollow points: another parameter is at an end of its range.
     """
-    from coopetition.fitting.intervals import AT_LIMIT
+    from coopetition.fitting.identifiability import AT_LIMIT
 
     ax = new_axes(ax)
     ax.plot(profile.values, profile.rise, "o-", color="black", ms=3)

@@ -34,15 +34,14 @@ class PlotFlags:
 
     def draw(self, found: "Iterable[tuple[Path, Curves]]") -> str:
         """Write the plot of curves and their files or folders; return what it shows."""
-        from coopetition.plot.fits import plot_measured
+        from coopetition.plot.fits import name_metrics, plot_measured
 
         parts = [(path, curves.select(self.curves or (*curves.values,))) for path, curves in found]
         names = unique_names([path for path, _ in parts])
         shown = dict(zip(names, (curves for _, curves in parts), strict=True))
         write_file(self.out, partial(save_plot, partial(plot_measured, shown)), as_json=False)
         curves = dict.fromkeys(name for each in shown.values() for name in each.values)
-        (metric,) = {each.metric.replace("_", " ") for each in shown.values()}
-        return f"{metric} of {', '.join(curves)}"
+        return f"{name_metrics(shown.values())} of {', '.join(curves)}"
 
 
 @dataclass(frozen=True, kw_only=True)

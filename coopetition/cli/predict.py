@@ -21,7 +21,7 @@ BEYOND = 3.0  # times the last sample: the horizon if the file ends with the kno
 class Flags(CurveFlags, TheoryFlags, JsonOutputFlags):
     horizon: Annotated[
         float | None,
-        default_shown_as("the end of the curves, or three times the known part if all is known"),
+        default_shown_as("the end of the curves, or three times the last sample if all is known"),
     ] = None
     """End of the forecast, in sequences seen: at most 100 times the length of the known part."""
 
@@ -38,7 +38,7 @@ def run(flags: Flags) -> None:
     flags.check_report()
     theory = theory_of(flags.theory)
     if len(flags.curves) != 1:
-        raise UsageError(f"{len(flags.curves)} curves are given; a forecast is of one run")
+        raise UsageError(f"{len(flags.curves)} logs are given; forecast one run at a time")
     (selection,) = flags.select_all()
     known, end = flags.read_fitted(selection, as_json=flags.json), selection.end()
     first, last = map(float, known.sequences[[0, -1]])

@@ -1,19 +1,14 @@
-"""The dynamics of two cues: gradient flow in three metrics, and training on batches.
+"""The dynamics of two cues: gradient flow, and training on batches.
 
 The factors a, b, c and d are numbers: for targets of signs, entries along the target are equal and
 stay so, under Adam too, and those at right angles to it have no gradient.
 
 Flow.  With h = E[s q], k = E[r q] and a rate kappa of d over that of the other factors,
 
-    a' = b c h / M_a,                d' = kappa b c k / M_d,
-    b' = c (a h + d k) / M_b,        c' = b (a h + d k) / M_c.
+    a' = b c h,                d' = kappa b c k,
+    b' = c (a h + d k),        c' = b (a h + d k).
 
-- "gradient": M = 1.
-- "residual": M = sqrt(E[q^2]) for all.  A common divisor changes the clock but not the path.
-- "noise": M is the root mean square of the factor's gradient for one sequence, as for Adam where
-  noise dominates.  A step of Adam is then rate x sqrt(batch) of this flow's time.
-
-In the first two, b^2 - c^2 and a^2 + d^2 / kappa - b^2 are conserved.
+b^2 - c^2 and a^2 + d^2 / kappa - b^2 are conserved.
 
 Training.  Cues and classes of a batch are drawn, so the variance of the gradient is that of
 sequences over the batch size.  Each of `n_classes` has its own d, with a gradient only in batches
@@ -23,19 +18,17 @@ depends on the sequence.  Entries then differ, so factors are vectors of `dims` 
 """
 
 from functools import cache
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from coopetition.dynamics.events import RISEN, Fate
 from coopetition.dynamics.optimisers import Optimiser, take_step
 from coopetition.model.two_cues import TwoCues
 from coopetition.tools.checks import check_int, check_number, check_real_array
 from coopetition.tools.errors import UsageError
 
 Array = NDArray[np.float64]
-Metric = Literal["gradient", "residual", "noise"]
 
 
 def strengths(states: Array) -> tuple[Array, Array]:
@@ -50,19 +43,12 @@ def accuracy_curves(cues: TwoCues, states: Array) -> dict[str, Array]:
     return {name: each.mean(-1) for name, each in cues.accuracies(x[:, None], y).items()}
 
 
-def velocity(cues: TwoCues, state: Array, kappa: float = 1.0, metric: Metric = "gradient") -> Array:
+def velocity(cues: TwoCues, state: Array, kappa: float = 1.0) -> Array:
     """Return the velocity of (a, b, c, d) in the flow."""
     a, b, c, d = state
     m = cues.moments(a * b * c, d * b * c)
     both = a * m.context + d * m.memory
-    force = np.array([b * c * m.context, c * both, b * both, kappa * b * c * m.memory])
-    if metric == "gradient":
-        return force
-    if metric == "residual":
-        return force / np.sqrt(m.square)
-    bc = b * c
-    squares = [bc**2 * m.context_square, m.both_square / b**2, m.both_square / c**2]
-    return force / np.sqrt([*squares, bc**2 * m.memory_square])
+    return np.array([b * c * m.context, c * both, b * both, kappa * b * c * m.memory])
 
 
 def flow(
@@ -71,7 +57,6 @@ def flow(
     times: ArrayLike,
     *,
     kappa: float = 1.0,
-    metric: Metric = "gradient",
     rtol: float = 1e-9,
 ) -> Array:
     """Return the states (n, 4) of the flow from (a, b, c, d) at rising times (n,) from 0."""
@@ -79,7 +64,7 @@ def flow(
 
     at = check_real_array("times", times)
     solution = solve_ivp(
-        lambda _, state: velocity(cues, state, kappa, metric),
+        lambda _, state: velocity(cues, state, kappa),
         (0.0, float(at[-1])),
         check_real_array("start", start),
         method="LSODA",
@@ -88,22 +73,6 @@ def flow(
         atol=1e-12,
     )
     return solution.y.T
-
-
-def fate(cues: TwoCues, start: ArrayLike, *, kappa: float = 1.0) -> Fate:
-    """Return the fate of ICL by the preference on Flip sequences, along the flow from a start.
-
-    The flow ends at the optimum, where ICL is preferred if sigma < nu; else it is transient if it
-    is ever preferred (Flip accuracy of `RISEN`).  A start that falls into a saddle (x = y = 0)
-    learns nothing.  Divisors that all factors share do not matter.
-    """
-    states = flow(cues, start, np.append(0.0, np.geomspace(1e-2, 1e5, 400)), kappa=kappa, rtol=1e-7)
-    accuracies = accuracy_curves(cues, states)
-    if accuracies["train"][-1] < RISEN:
-        return Fate.NEVER
-    if cues.sigma < cues.nu:
-        return Fate.ICL_PERSISTENT
-    return Fate.ICL_TRANSIENT if accuracies["flip"].max() >= RISEN else Fate.CIWL_ONLY
 
 
 def train(

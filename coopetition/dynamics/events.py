@@ -120,9 +120,11 @@ def find_events(times: Array, strategy: Array, rival: Array | None = None) -> Ev
 
 
 def find_forecast_events(sequences: Array, errors: Mapping[str, Array]) -> dict[str, float | None]:
-    """Return the times of `FORECAST_EVENTS`, as far as curves of errors and preference show them.
+    """Return the times of those `FORECAST_EVENTS` whose curves of errors and preference are given.
 
-    peak : ICL's error is lowest
+    A time is None if the event has not happened by the last sample.
+
+    peak : ICL's error is lowest; not the last sample, after which it may fall further
     crossing : the first sample from the peak on at which CIWL's error is lower than ICL's
     fade : the first sample from the peak on at which CIWL is preferred (`preference` below 0)
     """
@@ -130,21 +132,24 @@ def find_forecast_events(sequences: Array, errors: Mapping[str, Array]) -> dict[
         return {}
     icl = np.where(np.isfinite(errors[ICL]), errors[ICL], np.inf)
     lowest = int(np.argmin(icl))
-    if lowest == len(icl) - 1:
-        return dict.fromkeys(FORECAST_EVENTS)
-    found: dict[str, float | None] = {"peak": float(sequences[lowest])}
+    peak = float(sequences[lowest]) if lowest < len(icl) - 1 else None
+    leads = {}  # of CIWL
     if CIWL in errors:
-        found["crossing"] = _first_lead(sequences, errors[ICL] - errors[CIWL], lowest)
+        leads["crossing"] = errors[ICL] - errors[CIWL]
     if "preference" in errors:
-        found["fade"] = _first_lead(sequences, -errors["preference"], lowest)
+        leads["fade"] = -errors["preference"]
+    found = {"peak": peak}
+    for event, lead in leads.items():
+        found[event] = None if peak is None else _first_lead(sequences[lowest:], lead[lowest:])
     return found
 
 
-def _first_lead(sequences: Array, lead: Array, first: int) -> float | None:
-    """Return when CIWL leads, from a sample on."""
-    if lead[first] >= 0:
-        return float(sequences[first])
-    return crossing_time(sequences[first:], lead[first:], 0.0, rising=True)
+def _first_lead(sequences: Array, lead: Array) -> float | None:
+    """Return when CIWL leads: the first known sample if it leads there."""
+    known = np.flatnonzero(np.isfinite(lead))
+    if len(known) and lead[known[0]] >= 0:
+        return float(sequences[known[0]])
+    return crossing_time(sequences, lead, 0.0, rising=True)
 
 
 class Fate(Enum):

@@ -1,15 +1,10 @@
 """Optimisers of the two models: descent, momentum and Adam, with noise of the gradient.
 
-A run of the minimal model by an optimiser works on the entries of its vectors, because Adam divides
-each entry of the gradient by its own root mean square and so leaves the plane of a factor and its
-target: the reduction to overlaps holds for descent and momentum alone.  Adam commutes with
-permutations of entries and with changes of their signs, so entries that start equal up to a common
-sign of initial value and target stay equal, and `merge_entries` keeps one of each kind with its
-count.  Vectors of signs reduce to two numbers a factor or fewer; vectors of different entries, such
-as random normal ones, do not reduce.
+A run of the minimal model by an optimiser works on the entries of its vectors.  Adam divides each
+entry of the gradient by its own root mean square, and so leaves the plane of a factor and its
+target: the reduction to overlaps holds for descent and momentum alone.
 
-The gradient of a batch has independent normal noise in each entry, of variance `noise`^2 / batch;
-noise separates merged entries, so it needs the full vectors.
+The gradient of a batch has independent normal noise in each entry, of variance `noise`^2 / batch.
 """
 
 from typing import Any, NamedTuple
@@ -75,21 +70,6 @@ def take_step(
         x[:] = x - scale * rates * first / (np.sqrt(second / (1 - beta2**n)) + epsilon)
 
 
-def merge_entries(draw: InitialState) -> tuple[InitialState, dict[str, Array]]:
-    """Return a draw with one entry for each kind, and how many entries are of that kind.
-
-    Entries are of one kind if they have the same initial value and target, up to a common sign.
-    """
-    initial, target, counts = {}, {}, {}
-    for name, goal in draw.target.items():
-        pairs = np.stack([draw.initial[name], goal])
-        pairs *= np.where((goal < 0) | ((goal == 0) & (pairs[0] < 0)), -1.0, 1.0)
-        kinds, n = np.unique(pairs, axis=1, return_counts=True)
-        initial[name], target[name] = kinds
-        counts[name] = n.astype(float)
-    return InitialState(initial, target, f"{draw.source}, equal entries merged"), counts
-
-
 def optimise(
     model: Model,
     draw: InitialState,
@@ -100,32 +80,28 @@ def optimise(
     noise: float = 0.0,
     batch: float = 1.0,
     seed: int = 0,
-    merge: bool = False,
 ) -> Trajectory:
     """Return a run of the minimal model by an optimiser; time is steps x rate.
 
     every : steps from one sample of the trajectory to the next
     noise : standard deviation of an entry of one sequence's gradient;  seed : of this noise
-    merge : work on merged entries, which is exact without noise (`merge_entries`)
     """
     n_steps, every = check_int("n_steps", n_steps, 1), check_int("every", every, 1)
     deviation = check_number("noise", noise) / check_number("batch", batch, positive=True) ** 0.5
     problem = make_problem(model, draw)
     rng = np.random.default_rng([seed, 1])  # other numbers than those of a random draw
-    counts = {name: np.ones(length) for name, length in draw.dims.items()}
-    if merge:
-        draw, counts = merge_entries(draw)
-    entries = _Entries(model, draw, counts)
+    entries = _Entries(model, draw)
     x, rates = entries.initial.copy(), entries.spread(model.rates)
     first, second = np.zeros_like(x), np.zeros_like(x)
     times, states, status = [], [], Status.LIMIT
     for k in range(n_steps + 1):
         state, aside = entries.reduce(x)
-        if k % every == 0 or k == n_steps:
+        slope = problem.gradient(state)
+        has_diverged = not np.isfinite(slope.entries).all()
+        if k % every == 0 or k == n_steps or has_diverged:
             times.append(k * optimiser.rate)
             states.append(state.entries)
-        slope = problem.gradient(state)
-        if not np.isfinite(slope.entries).all():
+        if has_diverged:
             status = Status.DIVERGED
             break
         gradient = entries.spread(slope.overlap) * entries.direction
@@ -139,17 +115,16 @@ def optimise(
 
 
 class _Entries:
-    """The entries of all factors in one vector, each counted so many times.
+    """The entries of all factors in one vector.
 
     initial, direction : (n,) initial values, and targets of length 1
     """
 
-    def __init__(self, model: Model, draw: InitialState, counts: dict[str, Array]) -> None:
+    def __init__(self, model: Model, draw: InitialState) -> None:
         self.factors = model.factors
         lengths = [len(draw.target[f]) for f in model.factors]
         self._starts, self._lengths = np.cumsum([0, *lengths[:-1]]), lengths
         self.initial = np.concatenate([draw.initial[f] for f in model.factors])
-        self._counts = np.concatenate([counts[f] for f in model.factors])
         target = np.concatenate([draw.target[f] for f in model.factors])
         self.direction = target / self.spread(np.sqrt(self._sum(target * target)))
 
@@ -165,4 +140,4 @@ class _Entries:
         return State(self.factors, overlap.tolist(), orthogonal.tolist()), aside
 
     def _sum(self, values: Array) -> Array:
-        return np.add.reduceat(self._counts * values, self._starts)
+        return np.add.reduceat(values, self._starts)

@@ -93,8 +93,8 @@ class Curves(JsonResult):
     def thinned(self, n: int) -> "Curves":
         """Return at most `n` samples of each curve, evenly spread, including first and last.
 
-        Curves that were measured at different samples are thinned separately.  What no curve was
-        measured at is left out.
+        Curves that were measured at different samples are thinned separately.  Samples at which no
+        curve was measured are dropped.
         """
         values, kept = {}, np.zeros(len(self.sequences), bool)
         for name, curve in self.values.items():
@@ -143,7 +143,7 @@ def _format_range(values: Array) -> str:
 
 
 def check_rising(curves: Curves) -> None:
-    """Raise `UsageError` unless sequences are finite and rise, and every curve has as many."""
+    """Raise `UsageError` unless sequences are finite and rise, and curves and std have as many."""
     sequences = np.asarray(curves.sequences)
     rises = np.isfinite(sequences) & (np.diff(sequences, prepend=-np.inf) > 0)
     if not rises.all():
@@ -155,8 +155,10 @@ def check_rising(curves: Curves) -> None:
         )
     if len(sequences) and sequences[0] < 0:
         raise UsageError(f"{curves.source}: sequences are counted from 0, not {sequences[0]:g}")
-    for name, values in curves.values.items():
-        if np.shape(values) != sequences.shape:
-            raise UsageError(
-                f"curve {name} has {np.shape(values)} samples, not {sequences.shape} as sequences"
-            )
+    for kind, named in (("samples", curves.values), ("standard deviations", curves.std)):
+        for name, values in named.items():
+            if np.shape(values) != sequences.shape:
+                raise UsageError(
+                    f"curve {name} has {np.shape(values)} {kind}, not {sequences.shape} as "
+                    "sequences"
+                )

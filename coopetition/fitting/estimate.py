@@ -79,7 +79,7 @@ def fit(
     n_jobs: int = 1,
     progress: bool = True,
 ) -> Fit:
-    """Fit a theory to the curves `train`, `icl`, `ciwl`, or to those of them that are there.
+    """Fit a theory to the curves `train`, `icl`, `ciwl`, or to those that were measured.
 
     The fit maximises the likelihood over the theory's parameters and, for each curve, floor, gain,
     standard deviation and correlation of the noise.  A measured curve is floor + gain x the
@@ -107,7 +107,7 @@ def fit(
 
     Raises
     ------
-    UsageError : none of the curves is there, or one has too few samples or does not vary
+    UsageError : none of these curves was measured, or one has too few samples or does not vary
     """
     runs: list[Curves] = [*curves] if isinstance(curves, list | tuple) else [curves]  # pyright: ignore[reportAssignmentType]
     if not runs:
@@ -210,8 +210,13 @@ def check_and_thin(curves: Curves, theory: Theory) -> Curves:
             )
         if is_accuracy and highest > 1:
             raise UsageError(f"{where} has accuracies above 1; {expected}")
-        if name in used.std and not (used.std[name][np.isfinite(values)] >= 0).all():
-            raise UsageError(f"{where} has standard deviations that are negative or missing")
+        if name in used.std:
+            std = used.std[name][np.isfinite(values)]
+            if not (np.isfinite(std) & (std > 0)).all():
+                raise UsageError(
+                    f"{where} has standard deviations that are not finite numbers above 0; give "
+                    "one for each measured sample"
+                )
     return used
 
 
@@ -444,7 +449,7 @@ def _estimate(
             status = NOT_CONVERGED
         else:
             status = UNIDENTIFIABLE if math.isinf(reach) else status_of(x, low, high)
-        estimates[free.name] = make_estimate(problem, free.name, x, low, high, status)
+        estimates[free.name] = make_estimate(problem, free, x, low, high, status)
     for name, value in problem.fixed.items():
         if not isinstance(value, str):
             estimates[name] = Estimate(value, value, value, FIXED)

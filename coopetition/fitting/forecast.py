@@ -29,11 +29,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from coopetition.dynamics.events import FORECAST_EVENTS, find_forecast_events
+from coopetition.dynamics.events import find_forecast_events
 from coopetition.fitting.curves import FLIP, Curves
 from coopetition.fitting.least_squares import ACCURACY, to_errors
 from coopetition.fitting.posterior import Posterior
-from coopetition.fitting.result import ENDS, MAX_REACH, Fit
+from coopetition.fitting.result import ENDS, MAX_REACH
 from coopetition.fitting.theory import OUTPUTS, PREFERENCE
 from coopetition.model.presets import ICL
 from coopetition.tools.checks import check_int, check_real_array
@@ -248,8 +248,7 @@ def forecast(
     UsageError : the fit is of several runs, the horizon does not lie after the known part, or the
         theory cannot be computed until then
     """
-    if isinstance(posterior, Fit):
-        raise UsageError("expected a Posterior, got a Fit; give `sample_posterior(fit)`")
+    check_type(posterior, Posterior, "a Posterior, as `sample_posterior(fit)` returns it")
     fit, rng = posterior.fit, np.random.default_rng(check_int("seed", seed, 0))
     if len(fit.problem.runs) != 1:
         raise UsageError("a forecast is of one run; fit one")
@@ -282,8 +281,7 @@ def forecast(
     ]
     times = {
         name: np.array([np.inf if each[name] is None else each[name] for each in found])
-        for name in FORECAST_EVENTS
-        if all(name in each for each in found)
+        for name in found[0]
     }
     cautions += _caution_about_peak(posterior, draws, outputs, times)
     curves = {name: _band(errors, run.metric) for name, errors in paths.items()}

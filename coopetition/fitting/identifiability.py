@@ -23,10 +23,11 @@ Array = NDArray[np.float64]
 ROUNDING = 1e-9  # of the largest singular value: below, a combination has no effect
 INVOLVED = 1e-6  # weight from which a parameter belongs to a combination
 NAMED = 0.3  # weight from which a parameter appears in the name of a combination
-NEAR_BOUND = 1e-3  # of the width of a search: as near to its end is at its end
+NEAR_BOUND = 1e-3  # of the search range: a place closer to an end than this counts as at the end
 IDENTIFIABLE, FIXED, NOT_CONVERGED = "identifiable", "fixed", "not converged"
 NO_LOWER_BOUND, NO_UPPER_BOUND, UNCONSTRAINED = "no lower bound", "no upper bound", "unconstrained"
 AT_BOUND, UNIDENTIFIABLE = "at bound", "structurally unidentifiable"
+AT_LIMIT = "at limit"  # of a point of a profile: another parameter is at an end of its range
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,8 +25,8 @@ the centres are kept, and all points from then on are the sample.  If one of the
 of the weight, the mixture has too little density near it: exploring goes on from there, and the
 sample is drawn anew.  The evidence is then too low if the new mixture misses this place again.
 
-Loose coordinates end at `MAX_COORDINATE`, which leaves out 7e-6 of the prior of each.  What no
-start leads to is missed, and so is a third bottom at the same y.
+Loose coordinates end at `MAX_COORDINATE`, which leaves out 7e-6 of the prior of each.  The sampler
+misses valleys that no start leads to, and a third bottom at the same y.
 """
 
 import itertools

@@ -17,7 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coopetition.fitting.estimate import refine
-from coopetition.fitting.identifiability import find_directions, standard_deviations
+from coopetition.fitting.identifiability import (
+    AT_LIMIT,
+    NEAR_BOUND,
+    find_directions,
+    standard_deviations,
+)
 from coopetition.fitting.restricted import linearise, whitened_jacobian
 from coopetition.fitting.result import Estimate, Fit, origin_line
 from coopetition.tools.checks import check_int
@@ -31,8 +36,7 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.float64]
 
-VALID, AT_LIMIT, FAILED = "valid", "at limit", "failed"
-NEAR_LIMIT = 1e-3  # of the search: as near to an end is at it
+VALID, FAILED = "valid", "failed"  # and AT_LIMIT
 FIRST_STEP = 1e-4, 0.05  # of the search: least and largest
 GROWTH = 2.0  # of the steps outwards
 BETTER = 0.05  # of the threshold: a point as far below the fit is better
@@ -132,8 +136,8 @@ def profile(fit: Fit, parameter: str, *, n: int = 6, progress: bool = True) -> P
     is_found = all(_is_end_found(points, best.x, side, threshold) for side in (-1, 1))
     low, high = min(ends[0], accepted.min()), max(ends[1], accepted.max())
     estimate = fit.estimate_between(parameter, low, high, converged=is_best and is_found)
-    free = fit.problem.free[k].parameter
-    values = [float(free.from_unit(point.x)) * fit.problem.in_sequences(free) for point in points]
+    free = fit.problem.free[k]
+    values = [float(fit.problem.value_at(free, point.x)) for point in points]
     order = np.argsort(values)
     return Profile(
         parameter,
@@ -172,7 +176,7 @@ def _widening(fit: Fit) -> Array:
 def _walk(fit: Fit, k: int, best: Point, last: float, n: int, threshold: float) -> list[Point]:
     """Return points from the best to an end of its range: steps that grow, then bisection."""
     points: list[Point] = []
-    if abs(last - best.x) < NEAR_LIMIT:
+    if abs(last - best.x) < NEAR_BOUND:
         return points
     deviations = standard_deviations(fit.directions, [free.name for free in fit.problem.free])
     step = float(np.clip(min(deviations[k] * threshold**0.5, 1.0), *FIRST_STEP))
@@ -222,7 +226,7 @@ def _fit_others(fit: Fit, k: int, x: float, start: Array) -> Point:
     if not found.converged:
         return Point(x, np.nan, FAILED, found.theta)
     free = found.theta[others]
-    is_limited = ((free < NEAR_LIMIT) | (free > 1 - NEAR_LIMIT)).any()
+    is_limited = ((free < NEAR_BOUND) | (free > 1 - NEAR_BOUND)).any()
     return Point(x, found.deviance - fit.deviance, AT_LIMIT if is_limited else VALID, found.theta)
 
 

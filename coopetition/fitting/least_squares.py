@@ -19,7 +19,7 @@ of the likelihood is then the minimum of the sum of squares.
 
 import math
 import numbers
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
 from functools import cache
@@ -32,7 +32,7 @@ from coopetition.fitting.common_noise import Residuals, largest_common_rho
 from coopetition.fitting.curves import Curves
 from coopetition.fitting.likelihood import CurveProducts, largest_rho
 from coopetition.fitting.noise import Noise, whiten, whiten_in_place
-from coopetition.fitting.readout import READOUT_SUFFIX, Readout
+from coopetition.fitting.readout import Readout
 from coopetition.fitting.registry import theory_of
 from coopetition.fitting.theory import Parameter, Theory
 from coopetition.tools.checks import check_bound
@@ -282,6 +282,10 @@ class FitProblem:
         """Return the factor from the problem's unit of time to sequences, for a parameter."""
         return self.unit_of_time**-parameter.per_time
 
+    def value_at(self, free: FreeParameter, x: Any) -> Any:
+        """Return a free parameter at places in its search range, in sequences if it has time."""
+        return free.parameter.from_unit(x) * self.in_sequences(free.parameter)
+
     @property
     def times_from(self) -> tuple[float, ...]:
         """The first sample of each run, in sequences."""
@@ -404,15 +408,16 @@ class FitProblem:
         }
 
     @classmethod
-    def from_dict(cls, saved: dict[str, Any], theory: Theory | None = None) -> Self:
-        """Return the problem of `to_dict`; a theory without a name in commands must be given."""
-        if theory is not None and saved["theory"] == theory.name + READOUT_SUFFIX:
-            theory = Readout.of(theory)
-        if theory is not None and theory.name != saved["theory"]:
-            raise UsageError(f"the problem is of the theory {saved['theory']}, not {theory.name}")
+    def from_dict(cls, saved: dict[str, Any], theories: Iterable[Theory]) -> Self:
+        """Return the problem of `to_dict`.
+
+        theories : among them that of the problem, or the one that it is the readout of, unless
+            commands have a name for it
+        """
+        given = {each.name: each for theory in theories for each in (theory, Readout.of(theory))}
         return cls(
             [Curves.from_saved(run) for run in saved["runs"]],
-            theory or theory_of(saved["theory"]),
+            given.get(saved["theory"]) or theory_of(saved["theory"]),
             shared=saved["shared"],
             fixed=saved["fixed"],
         )

@@ -76,7 +76,7 @@ class CurveProducts(NamedTuple):
     def of(cls, curve: tuple[Array, Array, Array]) -> Self:
         """Return the products of a curve y, a theory's error f and units u.
 
-        If f is not finite, nor are they.
+        The products are not finite if f is not.
         """
         y, f, u = curve
         products, fill = np.empty((3, 3, 3)), _compiled("products")
@@ -270,13 +270,23 @@ def _fill_products(
 
 
 @jit
-def _least_squares(products: Array, level: float, rise: float, ratio: float, rho: float) -> float:
-    """Return the least sum of squares of the whitened series with floor, gain >= 0."""
-    g = products[0] + rho * products[1] + rho**2 * products[2]
+def _solve(g: Array) -> tuple[float, float, float, float]:
+    """Return the least squares for products (3, 3) at one rho, with floor and gain of any sign.
+
+    The determinant of the products of level and rise; the best changes of level and rise; the sum
+    of squares of the whitened series there.
+    """
     det = g[0, 0] * g[1, 1] - g[0, 1] ** 2
     d_level = (g[1, 1] * g[0, 2] - g[0, 1] * g[1, 2]) / det
     d_rise = (g[0, 0] * g[1, 2] - g[0, 1] * g[0, 2]) / det
-    best = g[2, 2] - d_level * g[0, 2] - d_rise * g[1, 2]
+    return det, d_level, d_rise, g[2, 2] - d_level * g[0, 2] - d_rise * g[1, 2]
+
+
+@jit
+def _least_squares(products: Array, level: float, rise: float, ratio: float, rho: float) -> float:
+    """Return the least sum of squares of the whitened series with floor, gain >= 0."""
+    g = products[0] + rho * products[1] + rho**2 * products[2]
+    _, d_level, d_rise, best = _solve(g)
     if rise + d_rise >= 0 and level + d_level >= ratio * (rise + d_rise):
         return best
     # else the best is on an edge, gain = 0 or floor = 0
@@ -331,10 +341,7 @@ def _integrate(
     wedges = np.empty((len(rhos), 4))
     for k in range(len(rhos)):
         g = products[0] + rhos[k] * products[1] + rhos[k] ** 2 * products[2]
-        det = g[0, 0] * g[1, 1] - g[0, 1] ** 2
-        d_level = (g[1, 1] * g[0, 2] - g[0, 1] * g[1, 2]) / det
-        d_rise = (g[0, 0] * g[1, 2] - g[0, 1] * g[0, 2]) / det
-        squares = g[2, 2] - d_level * g[0, 2] - d_rise * g[1, 2]
+        det, d_level, d_rise, squares = _solve(g)
         # coordinates in which level and rise have a standard Student distribution about 0
         scale = math.sqrt(nu / squares)
         xx, xy = scale * math.sqrt(g[0, 0]), scale * g[0, 1] / math.sqrt(g[0, 0])

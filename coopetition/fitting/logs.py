@@ -296,7 +296,7 @@ def read_trainer_state(source: Source) -> Columns | None:
 def _table_of_objects(rows: list[tuple[int, Any]], source: Source) -> Table:
     """Return the table of JSON objects; what an object lacks is missing."""
     if not all(isinstance(row, dict) for _, row in rows):
-        raise source.refuse("is JSON, but no object for each row")
+        raise source.refuse("is JSON, but some rows are not objects")
     flat = [dict(_flatten(row)) for _, row in rows]
     names = dict.fromkeys(name for row in flat for name in row)
     return Table({n: [row.get(n) for row in flat] for n in names}, [k for k, _ in rows])
@@ -391,7 +391,7 @@ def read_tensorboard_events(source: Source) -> Columns | None:
         for tag, table in _scalars(own).items():
             columns["/".join((*parts, tag))] = Column(table, tag)
     if files and not columns:
-        raise source.refuse("has no scalars of TensorBoard's")
+        raise source.refuse("holds no TensorBoard scalars")
     return columns or None
 
 
@@ -414,7 +414,7 @@ def _scalars(files: Sequence[Path]) -> dict[str, Table]:
                             found.setdefault(value.tag, []).append((event.step, float(scalar)))
         except Exception as error:  # protobuf and TensorBoard have no common class of errors
             raise UsageError(
-                f"{label(path)} is no event file of TensorBoard's ({shorten(error)}); restore it"
+                f"{label(path)} is not a TensorBoard event file ({shorten(error)}); restore it"
             ) from error
     sequences = dict(found.get("sequences", ()))
     tables = {}

@@ -12,7 +12,6 @@ they agree does not show that there is no other valley.
 
 from dataclasses import dataclass, fields
 from functools import partial, reduce
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
@@ -30,7 +29,7 @@ from coopetition.tools.checks import check_int
 from coopetition.tools.console import ProgressReport, add_progress_switch
 from coopetition.tools.errors import check_type
 from coopetition.tools.files import text_table
-from coopetition.tools.results import JsonResult, read_saved, trust_line
+from coopetition.tools.results import JsonResult, trust_line
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -108,8 +107,7 @@ class Posterior(JsonResult):
         """
         columns = {}
         for free, places in zip(self.fit.problem.free, self.thetas.T, strict=True):
-            unit = self.fit.problem.in_sequences(free.parameter)
-            columns[free.name] = free.parameter.from_unit(places) * unit
+            columns[free.name] = self.fit.problem.value_at(free, places)
         has_levels = self.fit.problem.theory.has_levels
         parts = [(("floor", "gain"), self.levels)] * has_levels + [(("sigma", "rho"), self.noise)]
         for kinds, drawn in parts:
@@ -133,17 +131,9 @@ class Posterior(JsonResult):
         return cls(fit, **_to_arrays(saved))
 
     @classmethod
-    def from_saved(cls, saved: dict[str, Any], theory: Theory | None = None) -> Self:
+    def from_saved(cls, saved: dict[str, Any], *theories: Theory) -> Self:
         """Return the posterior of `to_saved`; a theory without a name must be given."""
-        return cls.of_sample(Fit.from_saved(saved["fit"], theory), saved["sample"])
-
-    @classmethod
-    def load(cls, path: Path | str, theory: Theory | None = None) -> Self:
-        """Read a file of `save`; any other file raises `UsageError`.
-
-        theory : the fitted theory, if commands have no name for it
-        """
-        return read_saved(Path(path), cls.kind, lambda saved: cls.from_saved(saved, theory))
+        return cls.of_sample(Fit.from_saved(saved["fit"], *theories), saved["sample"])
 
     def summary(self) -> str:
         """Return whether the sample has converged, and medians with 90 % credible intervals."""

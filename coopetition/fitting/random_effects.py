@@ -31,7 +31,8 @@ N_SAMPLES = 200_000  # of the Dirichlet distribution, for exceedance probabiliti
 class RandomEffects:
     """Frequencies of theories among runs, one entry per theory.
 
-    counts : of the Dirichlet distribution: 1 plus the expected number of runs it describes
+    counts : of the Dirichlet distribution: 1 plus the expected number of runs that the theory
+        describes
     exceedance, protected_exceedance : see the module
     omnibus_risk : probability that all theories are equally frequent
     assignments : (runs, theories) probability that a run is described by a theory
@@ -49,7 +50,7 @@ class RandomEffects:
         return self.counts / self.counts.sum()
 
 
-def random_effects(log_evidence: ArrayLike, *, seed: int = 0) -> RandomEffects:
+def random_effects(log_evidence: ArrayLike) -> RandomEffects:
     """Return the frequencies of theories from log evidences (runs, theories).
 
     Raises
@@ -70,7 +71,7 @@ def random_effects(log_evidence: ArrayLike, *, seed: int = 0) -> RandomEffects:
         before, counts = counts, 1 + assignments.sum(0)
         if np.abs(counts - before).max() < SETTLED:
             break
-    drawn = np.random.default_rng(seed).dirichlet(counts, N_SAMPLES)
+    drawn = np.random.default_rng(0).dirichlet(counts, N_SAMPLES)
     exceedance = np.bincount(drawn.argmax(1), minlength=n_theories) / N_SAMPLES
     equal = float(np.sum(logsumexp(evidence, axis=1) - np.log(n_theories)))
     risk = float(expit(equal - _free_energy(evidence, counts, assignments)))
@@ -81,14 +82,11 @@ def random_effects(log_evidence: ArrayLike, *, seed: int = 0) -> RandomEffects:
 def _free_energy(evidence: Array, counts: Array, assignments: Array) -> float:
     """Return the lower bound of the log evidence of unequal frequencies (Rigoux 2014, A.4).
 
-    E[log p(data, assignments, r)] + entropies; the terms in E[log r] cancel at the optimum.
+    E[log p(data, assignments, r)] + entropies; the terms in E[log r] cancel, because counts are 1
+    plus the summed assignments.
     """
-    n_theories = len(counts)
-    expected = float(np.sum(assignments * evidence) + entr(assignments).sum())
-    log_r = digamma(counts) - digamma(counts.sum())
-    prior = gammaln(n_theories) + assignments.sum(0) @ log_r
-    entropy = gammaln(counts).sum() - gammaln(counts.sum()) - (counts - 1) @ log_r
-    return expected + float(prior + entropy)
+    expected = np.sum(assignments * evidence) + entr(assignments).sum()
+    return float(expected + gammaln(len(counts)) + gammaln(counts).sum() - gammaln(counts.sum()))
 
 
 def summed_by_group(

@@ -26,6 +26,7 @@ from coopetition.fitting.columns import (
 )
 from coopetition.fitting.curves import FITTED_CURVES, FLIP, Curves
 from coopetition.fitting.logs import (
+    MISSING,
     Column,
     Columns,
     Source,
@@ -202,6 +203,18 @@ class Selection:
                     "readings; write steps as whole numbers without separators"
                 )
 
+    def _check_commas(self, column: Column) -> None:
+        """Raise `UsageError` if all commas of a curve may separate thousands or decimals."""
+        cells = [str(cell).strip() for cell in column.cells]
+        known = [cell for cell in cells if cell.lower() not in MISSING]
+        wrong = [k for k, cell in enumerate(cells) if THOUSANDS.fullmatch(cell)]
+        if wrong and all(cell.isdecimal() or THOUSANDS.fullmatch(cell) for cell in known):
+            raise self._refuse(
+                f": line {column.table.lines[wrong[0]]} of column {shorten(column.name)} has "
+                f"{cells[wrong[0]]!r:.40}, which has two readings; write decimals with a point, "
+                "and thousands without separators"
+            )
+
     def _parse(self, cells: Iterable[object], lines: Iterable[int], name: str) -> Array:
         values = []
         for cell, line in zip(cells, lines, strict=True):
@@ -219,6 +232,7 @@ class Selection:
     ) -> tuple[Array, Array]:
         """Return the samples of a curve in a part: sequences and values, in the order of rows."""
         column = self.columns[self.chosen[name]]
+        self._check_commas(column)
         at, cells, lines = self._at(column), column.cells, np.asarray(column.table.lines)
         outside = ((first > 0) & (at < first)) | (at > last)  # not the rows without a number
         rows = np.flatnonzero(~outside)

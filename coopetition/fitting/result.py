@@ -3,7 +3,6 @@
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
@@ -18,13 +17,13 @@ from coopetition.fitting.identifiability import (
     Direction,
     status_of,
 )
-from coopetition.fitting.least_squares import FitProblem, to_errors
+from coopetition.fitting.least_squares import FitProblem, FreeParameter, to_errors
 from coopetition.fitting.noise import Noise
 from coopetition.fitting.theory import Theory
 from coopetition.tools.checks import check_real_array
 from coopetition.tools.errors import UsageError, abbreviate
 from coopetition.tools.files import text_table, wrap_text
-from coopetition.tools.results import JsonResult, read_saved, trust_line
+from coopetition.tools.results import JsonResult, trust_line
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -97,12 +96,10 @@ class Estimate:
 
 
 def make_estimate(
-    problem: FitProblem, name: str, x: float, low: float, high: float, status: str
+    problem: FitProblem, free: FreeParameter, x: float, low: float, high: float, status: str
 ) -> Estimate:
     """Return the estimate of a free parameter from the places of its value and ends."""
-    parameter = next(free.parameter for free in problem.free if free.name == name)
-    unit = problem.in_sequences(parameter)
-    value, *ends = (float(parameter.from_unit(each)) * unit for each in (x, low, high))
+    value, *ends = (float(problem.value_at(free, each)) for each in (x, low, high))
     return Estimate(value, min(ends), max(ends), status)
 
 
@@ -179,7 +176,7 @@ class Fit(JsonResult):
 
     @property
     def thinning(self) -> str:
-        """Say of which curves only a part of the samples is used; empty if of none."""
+        """Return which curves were thinned, as text; empty if none was."""
         given = self.provenance["n_given"]
         parts = [
             f"{each.n} of {given[name]} samples of {name}"
@@ -288,14 +285,15 @@ class Fit(JsonResult):
         self, parameter: str, low: float, high: float, *, converged: bool = True
     ) -> Estimate:
         """Return the estimate of a free parameter from the places of its interval's ends."""
-        x = float(self.theta[self.index_of(parameter)])
+        k = self.index_of(parameter)
+        x = float(self.theta[k])
         if not (self.converged and converged):
             status = NOT_CONVERGED
         elif self.parameters[parameter].status == UNIDENTIFIABLE:
             status = UNIDENTIFIABLE
         else:
             status = status_of(x, low, high)
-        return make_estimate(self.problem, parameter, x, low, high, status)
+        return make_estimate(self.problem, self.problem.free[k], x, low, high, status)
 
     @property
     def cautions(self) -> list[str]:
@@ -431,7 +429,7 @@ class Fit(JsonResult):
         return self.to_dict() | more
 
     @classmethod
-    def from_saved(cls, saved: dict[str, Any], theory: Theory | None = None) -> Self:
+    def from_saved(cls, saved: dict[str, Any], *theories: Theory) -> Self:
         """Return the fit of `to_saved`; a theory without a name in commands must be given."""
         if "n_left_out" not in saved["provenance"]:
             raise UsageError("the fit was saved by an earlier version; fit its curves again")
@@ -442,7 +440,7 @@ class Fit(JsonResult):
             curves[name] = CurveFit(**statistics, **arrays)
         noise = {name: Noise(each.sigma, each.rho) for name, each in curves.items()}
         return cls(
-            FitProblem.from_dict(saved["problem"], theory).with_noise(noise),
+            FitProblem.from_dict(saved["problem"], theories).with_noise(noise),
             np.array(saved["theta"], float),
             {name: Estimate(**values) for name, values in saved["parameters"].items()},
             curves,
@@ -457,14 +455,6 @@ class Fit(JsonResult):
             np.array(saved["optima"], float),
             saved["provenance"],
         )
-
-    @classmethod
-    def load(cls, path: Path | str, theory: Theory | None = None) -> Self:
-        """Read a file of `save`; any other file raises `UsageError`.
-
-        theory : the fitted theory, if commands have no name for it
-        """
-        return read_saved(Path(path), cls.kind, lambda saved: cls.from_saved(saved, theory))
 
 
 def _not_null(saved: float | None, replacement: float) -> float:

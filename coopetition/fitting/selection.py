@@ -2,20 +2,18 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from coopetition.fitting.curves import FLIP, Curves
 from coopetition.fitting.estimate import fit
 from coopetition.fitting.posterior import Posterior, sample_posterior
-from coopetition.fitting.readout import Readout
 from coopetition.fitting.registry import theories, theory_of
 from coopetition.fitting.result import Fit
 from coopetition.fitting.theory import Theory
 from coopetition.tools.console import ProgressReport, add_progress_switch
 from coopetition.tools.errors import UsageError, check_type
 from coopetition.tools.files import text_table, wrap_text
-from coopetition.tools.results import JsonResult, read_saved, trust_line
+from coopetition.tools.results import JsonResult, trust_line
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -135,23 +133,14 @@ class Comparison(JsonResult):
         }
 
     @classmethod
-    def from_saved(cls, saved: dict[str, Any], chosen: Iterable[Theory] = ()) -> Self:
+    def from_saved(cls, saved: dict[str, Any], *theories: Theory) -> Self:
         """Return the comparison of `to_saved`; theories without names must be given."""
-        own = {each.name: each for theory in chosen for each in (theory, Readout.of(theory))}
-        fits = [Fit.from_saved(each, own.get(each["theory"])) for each in saved["fits"]]
+        fits = [Fit.from_saved(each, *theories) for each in saved["fits"]]
         if not fits:
             raise ValueError("it has no fits")
         numbers = saved["posteriors"]
         pairs = zip(fits, numbers, strict=bool(numbers))
         return cls(tuple(fits), tuple(Posterior.of_sample(fit, each) for fit, each in pairs))
-
-    @classmethod
-    def load(cls, path: Path | str, chosen: Iterable[Theory] = ()) -> Self:
-        """Read a file of `save`; any other file raises `UsageError`.
-
-        chosen : the theories of the comparison that commands have no name for
-        """
-        return read_saved(Path(path), cls.kind, lambda saved: cls.from_saved(saved, chosen))
 
 
 @add_progress_switch

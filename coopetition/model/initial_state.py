@@ -86,7 +86,7 @@ def random_draw(
     ------
     UsageError : a length, scale or seed out of range, or a factor without a length
     """
-    dims = _to_dims(dims)
+    dims = to_dims(dims)
     if sum(dims.values()) > MAX_ENTRIES:
         raise UsageError(
             f"the dimensions are {', '.join(map(str, dims.values()))}; choose at most "
@@ -110,7 +110,13 @@ def random_draw(
     return InitialState(initial, target, ", ".join(settings))
 
 
-def _to_dims(dims: object) -> dict[str, int]:
+def to_dims(dims: object) -> dict[str, int]:
+    """Return the length of each factor: as given, of a model, or the published ones for None.
+
+    Raises
+    ------
+    UsageError : a length that is not a positive whole number, or neither a model nor lengths
+    """
     if dims is None:
         return PUBLISHED_DIMS
     if isinstance(dims, Model):

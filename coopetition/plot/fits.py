@@ -1,6 +1,6 @@
 """Plots of measured curves, fitted theories, profiles and forecasts."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -18,15 +18,12 @@ EVENT_DASHES = ("-", "--", "-.")  # of the lines of a forecast's events
 LOG_FROM = 10.0  # ratio of the ends of an axis from which it is logarithmic
 
 
-def plot_curves(
-    curves: Any, *, ax: "Axes | None" = None, label: bool = True, **style: Any
-) -> "Axes":
+def plot_curves(curves: Any, *, ax: "Axes | None" = None, **style: Any) -> "Axes":
     """Draw measured curves against sequences seen, in millions."""
     ax = new_axes(ax)
     styles = line_styles(curves.values)
     for name, values in curves.values.items():
-        text = label_of(name) if label else None
-        ax.plot(curves.sequences / 1e6, values, label=text, **styles[name] | style)
+        ax.plot(curves.sequences / 1e6, values, label=label_of(name), **styles[name] | style)
     ax.set(xlabel=SEQUENCES)
     return ax
 
@@ -55,10 +52,14 @@ def plot_measured(curves: Any, *, ax: "Axes | None" = None) -> "Axes":
     if 1 < len(runs) <= len(DASHES):
         for run, style in own.items():
             ax.plot([], [], color="grey", label=run, **style)
-    (metric,) = {each.metric for each in runs.values()}
-    ax.set(xlabel=SEQUENCES, ylabel=metric.replace("_", " "))
+    ax.set(xlabel=SEQUENCES, ylabel=name_metrics(runs.values()))
     ax.legend(frameon=False, title=f"{len(runs)} runs" if len(runs) > len(DASHES) else None)
     return ax
+
+
+def name_metrics(runs: Iterable[Any]) -> str:
+    """Return the metrics of the curves of runs, each once: "loss and accuracy"."""
+    return " and ".join(dict.fromkeys(run.metric.replace("_", " ") for run in runs))
 
 
 def plot_fit(fit: Any, *, ax: "Axes | None" = None) -> "Axes":
@@ -70,7 +71,7 @@ def plot_fit(fit: Any, *, ax: "Axes | None" = None) -> "Axes":
         ax.plot(x, each.measured, ".", ms=3, alpha=0.5, color=style["color"])
         label = f"{_label(name)}: $R^2$ = {each.r2:.3f}"
         ax.plot(x, each.fitted, label=label, **style)
-    ax.set(xlabel=SEQUENCES, ylabel=fit.problem.runs[0].metric.replace("_", " "))
+    ax.set(xlabel=SEQUENCES, ylabel=name_metrics(fit.problem.runs))
     ax.legend(frameon=False)
     return ax
 
@@ -97,7 +98,7 @@ def plot_residuals(fit: Any, *, ax: "Axes | None" = None) -> "Axes":
     styles = _styles(fit)
     for name, each in fit.curves.items():
         residual = (each.measured - each.fitted) / max(each.rmse, 1e-300)
-        label = f"{_label(name)}: neighbours {each.rho:.2f}"
+        label = f"{_label(name)}: correlation {each.rho:.2f}"
         ax.plot(each.sequences / 1e6, residual, label=label, lw=1, **styles[name])
     ax.axhline(0, color="grey", lw=0.8)
     ax.set(xlabel=SEQUENCES, ylabel="residual (root mean squares)")
@@ -122,7 +123,7 @@ def plot_autocorrelation(fit: Any, *, ax: "Axes | None" = None) -> "Axes":
 
 
 def plot_waterfall(fit: Any, *, ax: "Axes | None" = None) -> "Axes":
-    """Draw the misfit of refined starts: a plateau at the left is one optimum found often."""
+    """Draw the deviance of refined starts: a plateau at the left is one optimum found often."""
     ax = new_axes(ax)
     ax.plot(range(1, len(fit.starts) + 1), fit.starts, "o-", color="black", ms=3)
     ax.set(xlabel="start, best first", ylabel="deviance (-2 log likelihood)")
@@ -219,16 +220,21 @@ def plot_theories(comparison: Any, *, ax: "Axes | None" = None) -> "Axes":
 
 
 def plot_profile(profile: Any, *, ax: "Axes | None" = None) -> "Axes":
-    """Draw the rise along a parameter and the threshold; hollow: another is at a limit."""
+    """Draw the rise of the deviance along a parameter, and the threshold.
+
+    Hollow points: another parameter is at an end of its range.
+    """
+    from coopetition.fitting.identifiability import AT_LIMIT
+
     ax = new_axes(ax)
     ax.plot(profile.values, profile.rise, "o-", color="black", ms=3)
-    limited = np.array(profile.statuses) == "at limit"
+    limited = np.array(profile.statuses) == AT_LIMIT
     ax.plot(profile.values[limited], profile.rise[limited], "o", mfc="white", color="black", ms=6,
-            label="another parameter at its limit")  # fmt: skip
+            label="another parameter at an end of its range")  # fmt: skip
     ax.axhline(profile.threshold, color="grey", ls=":", label="90 % interval")
     ax.set(
         xlabel=profile.parameter,
-        ylabel="rise of the misfit",
+        ylabel="rise of the deviance",
         ylim=(0, 3 * profile.threshold),
         xscale=_scale(profile.values),
     )

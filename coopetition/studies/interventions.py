@@ -12,7 +12,7 @@ with ICL trained on shared factors clamped at a state of a CIWL-only run.
 
 Times end at the horizon: ICL that does not emerge before it counts with the horizon, and so does
 ICL alone, which never fades.  Such effects are bounds that depend on the horizon; `Effect.censored`
-marks them.  All runs are gradient descent with step 1.
+marks them.  All runs are gradient descent, in every effect with a step size of 1.
 """
 
 import math
@@ -150,7 +150,10 @@ def outcome(batch: ProblemBatch, horizon: float, *, step: float = 1.0) -> Outcom
     run = descend_batch(batch, sample_steps(round(horizon / step), N_SAMPLES), step=step)
     n_diverged = int((~(run.losses["total"][-1] < DIVERGED_ABOVE)).sum())
     if n_diverged:
-        raise UsageError(f"descent diverged in {n_diverged} of {batch.n} problems; lower the step")
+        raise UsageError(
+            f"descent with a step size of {step:g} diverged in {n_diverged} of {batch.n} problems; "
+            "lower their initial scale, rates or alpha (in `outcome`: or the step size)"
+        )
     above = excess(run.losses[ICL], batch.problem.unlearnt_losses()[ICL])
     first = [first_learnt_time(run.times, curve) for curve in above.T]
     emergence = np.array([math.inf if time is None else time for time in first])
@@ -244,7 +247,7 @@ def effect_map(
     check_axes(model, x, y)
     median, positive = (np.empty((len(y.values), len(x.values))) for _ in range(2))
     with ProgressReport(effect.__name__, median.size, "points") as progress:
-        for (row, column), _ in np.ndenumerate(median):
+        for row, column in np.ndindex(median.shape):
             point = {x.parameter: float(x.values[column]), y.parameter: float(y.values[row])}
             batch = batch_at(model, named_dims(model), n_draws, 0, point)
             found = effect(batch, horizon)

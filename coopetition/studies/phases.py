@@ -13,6 +13,7 @@ from coopetition.dynamics.batch import ProblemBatch, descend_batch, random_batch
 from coopetition.dynamics.events import FATES, Fate, check_has_fates, classify_fates
 from coopetition.dynamics.solve import MAX_STEPS, solve
 from coopetition.model.graph import Model
+from coopetition.model.initial_state import to_dims
 from coopetition.model.presets import named_dims
 from coopetition.theory.times import after_collapse, slow_flow
 from coopetition.tools.checks import check_int, check_number, check_real_array
@@ -241,7 +242,7 @@ def phase_diagram(
             f"{MAX_POINTS}"
         )
     step = check_number("step", step, positive=True)
-    lengths = named_dims(model) if dims is None else dims
+    lengths = to_dims(model if dims is None else dims)
     points = [{x.parameter: xk, y.parameter: yk} for yk in y.values for xk in x.values]
     for point in (*points[: len(x.values)], *points[:: len(x.values)]):
         batch_at(model, lengths, 1, seed, point)  # a mistake shows before the work begins

@@ -29,7 +29,7 @@ from coopetition.model.presets import is_two_strategies
 from coopetition.model.reduced import Problem
 from coopetition.model.symbolic import Expression, Symbolic
 from coopetition.theory.critical_sets import critical_sets, list_is_complete, theorem_holds
-from coopetition.tools.files import wrap_text
+from coopetition.tools.files import markdown_table, wrap_text
 
 TIME, STEP = sp.Symbol("t", real=True), sp.Symbol("h", positive=True)
 SIZE = sp.Symbol("epsilon", positive=True)  # of the state, where a statement holds to an order
@@ -454,15 +454,13 @@ class Derivation:
             f"{complete}. Each row is a set of critical points, for the model's own parameters and",
             "factors of length 3. *Dimension* is that of the set. The third column counts the",
             "eigenvalues of the Hessian at a generic point of the set, by sign.",
-            "",
-            "| critical set | dimension | eigenvalues: negative, zero, positive | kind |",
-            "|---|---|---|---|",
         ]
+        heads = ("critical set", "dimension", "eigenvalues: negative, zero, positive", "kind")
+        rows = []
         for each in critical_sets(Problem.from_numbers(self.model, dims, norms)):
             counts = ", ".join(str(each.spectrum.count(sign)) for sign in (-1, 0, 1))
-            kind = each.kind.name.lower()
-            lines.append(f"| {each.describe()} | {each.dimension} | {counts} | {kind} |")
-        return "\n".join(lines)
+            rows.append((each.describe(), str(each.dimension), counts, each.kind.name.lower()))
+        return "\n".join([*lines, "", markdown_table(heads, rows)])
 
 
 def _outer(factors: tuple[str, ...]) -> str:

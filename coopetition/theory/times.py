@@ -51,7 +51,8 @@ def collapse_time(problem: Problem, start: State) -> float:
     |c|^2 = r falls as dr/dt = -2 l r (r + delta) with l = (k1 + mu1) |d|^2 / N2, until it meets the
     value that c follows on the plateau.  Assumes L1 = k1 throughout and ignores a; |d| is the one
     after the fall.  Raises `UsageError` where |d| is not larger than the smaller shared factor, or
-    the shared factors are equally large.  Infinite without an overlap of d or b.
+    the shared factors are equally large.  0 if the smaller shared factor is zero; else infinite
+    without an overlap of d or b.
     """
     check_known(problem)
     larger, smaller = larger_and_smaller(start)
@@ -62,6 +63,8 @@ def collapse_time(problem: Problem, start: State) -> float:
             f"the lengths of b, c, d are {[start[f].length for f in 'bcd']}; this collapse needs "
             "|b| and |c| to differ and |d| to be above the smaller of them"
         )
+    if c.square == 0:
+        return 0.0
     rate = (problem.unlearnt_losses()[ICL] + problem.mu[ICL]) * d2 / problem.sizes[CIWL]
     aligned = d.overlap**2 / d.square * b.overlap**2 / b.square
     if aligned == 0:

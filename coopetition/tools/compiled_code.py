@@ -25,6 +25,7 @@ from numba.core import config, event
 from coopetition.tools.console import print_progress
 from coopetition.tools.errors import UserError
 from coopetition.tools.files import write_text
+from coopetition.tools.signals import END_SIGNALS, handle_signals
 
 # what reading a pickle that is cut short or overwritten can raise
 UNREADABLE = (
@@ -141,7 +142,7 @@ def _forget(function: Any) -> None:
 
 @contextmanager
 def _delay_interrupts() -> Iterator[None]:
-    """Delay Ctrl-C and termination until the end.
+    """Delay Ctrl-C and the signals that end a program until the end of the context.
 
     The compiler calls back into Python and loses the exceptions that are raised there: the program
     would continue as if it had not been stopped.  One function takes ten seconds at most.
@@ -150,14 +151,11 @@ def _delay_interrupts() -> Iterator[None]:
         yield  # only the main thread receives signals
         return
     received: list[int] = []
-    before = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
-    ours = {each: handler for each, handler in before.items() if callable(handler)}
-    for each in ours:
-        signal.signal(each, lambda number, _: received.append(number))
     try:
-        yield
+        with handle_signals(
+            (signal.SIGINT, *END_SIGNALS), lambda number, _: received.append(number)
+        ):
+            yield
     finally:
-        for each, handler in ours.items():
-            signal.signal(each, handler)
         if received:
             signal.raise_signal(received[0])

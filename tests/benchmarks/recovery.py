@@ -110,9 +110,8 @@ def rank_parameters(name: str, k: int) -> Row:
     sampled = sample_posterior(fit(curves, narrow_search(theory), seed=k), seed=k)
     ranks = {}
     for free, places in zip(sampled.fit.problem.free, sampled.thetas.T, strict=True):
-        unit = sampled.fit.problem.in_sequences(free.parameter)
-        place = free.parameter.to_unit(truth[free.name] / unit)
-        ranks[f"rank_{free.name}"] = float(np.mean(places < place))
+        values = sampled.fit.problem.value_at(free, places)
+        ranks[f"rank_{free.name}"] = float(np.mean(values < truth[free.name]))
     return _describe(sampled) | ranks
 
 

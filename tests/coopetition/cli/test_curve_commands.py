@@ -223,10 +223,10 @@ def test_a_damaged_file_is_named_in_one_line(call, tmp_path):
 def test_a_wrong_flag_is_named_in_one_line(call, csv):
     calls = [((command, csv, *flags), text) for names, flags, text in FLAGS for command in names]
     calls += [
-        (("predict", csv, csv), "2 curves"),
+        (("predict", csv, csv), "2 logs"),
         (("fit", csv, csv), "the same curves"),
         (("fit",), "no curves"),
-        (("predict",), "0 curves"),
+        (("predict",), "0 logs"),
     ]
     for arguments, text in calls:
         error = call("coopetition", *arguments, expect=2)

@@ -1,12 +1,13 @@
-"""Optimisers of the minimal model against explicit loops on full vectors, and merged entries."""
+"""Optimisers of the minimal model against explicit loops on full vectors."""
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from coopetition import InitialState, check_laws, descend, random_draw, two_strategies
-from coopetition.dynamics.optimisers import adam, descent, merge_entries, momentum, optimise
+from coopetition import Fate, InitialState, check_laws, descend, random_draw, two_strategies
+from coopetition.dynamics.optimisers import adam, descent, momentum, optimise
+from coopetition.dynamics.trajectory import Status
 from tests.properties import definition
 from tests.properties.problems import problems, stable_step
 
@@ -36,22 +37,24 @@ def explicit_adam(model, draw, optimiser, n_steps):
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_adam_on_full_vectors_reduces_where_entries_start_equal(seed):
+def test_adam_moves_entries_as_by_its_definition(seed):
     model, draw = two_strategies(), draw_of_signs(seed)
     optimiser = adam(0.01, epsilon=1e-3)
     full = explicit_adam(model, draw, optimiser, 60)
-    merged, counts = merge_entries(draw)
-    assert all(len(each) <= 2 for each in merged.target.values())
-    assert {f: each.sum() for f, each in counts.items()} == DIMS
-    for merge in (True, False):
-        reduced = optimise(model, draw, optimiser, n_steps=60, merge=merge)
-        assert np.abs(reduced.overlap[:, -1] - full).max() < 1e-12
+    run = optimise(model, draw, optimiser, n_steps=60)
+    assert np.abs(run.overlap[:, -1] - full).max() < 1e-12
 
 
-def test_random_vectors_do_not_reduce_and_adam_leaves_their_plane():
+@pytest.mark.parametrize("every", [1, 10])
+def test_a_run_that_diverges_between_samples_keeps_its_last_state(every):
+    model, draw = two_strategies(), random_draw(0, two_strategies())
+    run = optimise(model, draw, descent(40.0), n_steps=100, every=every)
+    assert run.status is Status.DIVERGED and run.fate() is Fate.DIVERGED
+    assert run.times[-1] == 40.0 * run.n_steps
+
+
+def test_adam_leaves_the_plane_of_factor_and_target():
     model, draw = two_strategies(), random_draw(0, DIMS, 0.3)
-    merged, _ = merge_entries(draw)
-    assert merged.dims == DIMS
     run = optimise(model, draw, adam(0.01), n_steps=60)
     assert run.overlap[:, -1] == pytest.approx(
         explicit_adam(model, draw, adam(0.01), 60), abs=1e-10

@@ -73,8 +73,19 @@ def test_an_uncertain_sample_counts_less():
         found = fit(curves, "logistic_race", **settings).curves["ciwl"].fitted
         deviations.append(np.abs(np.delete(found - clean, [30, 31, 32])).max())
     assert deviations[1] < 1e-3 < 0.02 < deviations[0]
-    with pytest.raises(UsageError, match="curve ciwl has standard deviations"):
-        fit(replace(certain, std={"ciwl": -np.ones(60)}), "logistic_race")
+
+
+@pytest.mark.parametrize("wrong", [-1, 0, np.inf, np.nan])
+def test_standard_deviations_are_finite_and_above_zero(race, wrong):
+    std = np.ones(len(race.sequences))
+    std[-1] = wrong
+    with pytest.raises(UsageError, match="curve ciwl"):
+        fit(replace(race, std={"ciwl": std}), "logistic_race", **QUICK)
+
+
+def test_there_is_a_standard_deviation_for_each_sample(race):
+    with pytest.raises(UsageError, match="curve ciwl"):
+        fit(replace(race, std={"ciwl": np.ones(5)}), "logistic_race", **QUICK)
 
 
 def test_many_samples_are_thinned_and_unused_curves_are_named():

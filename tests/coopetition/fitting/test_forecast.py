@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ from coopetition.fitting.estimate import fit
 from coopetition.fitting.forecast import N_FUTURE, N_PATHS, Forecast, forecast
 from coopetition.fitting.least_squares import FitProblem
 from coopetition.fitting.noise import correlated_noise
-from coopetition.fitting.posterior import sample_posterior
+from coopetition.fitting.posterior import Posterior, sample_posterior
 from coopetition.fitting.registry import theory_of
 from coopetition.fitting.scores import is_calibrated
 from coopetition.fitting.theory import OUTPUTS
@@ -36,10 +36,29 @@ def test_events_are_where_curves_say():
     assert found["peak"] == pytest.approx(3e5)
     assert found["crossing"] == pytest.approx(0.8e6 / 1.5, abs=500)
     assert found["fade"] == pytest.approx(4e5, abs=500)
-    assert find_forecast_events(X, {"icl": -X})["peak"] is None, "still falling at the end"
+    assert find_forecast_events(X, {"icl": -X}) == {"peak": None}, "still falling at the end"
     early = find_forecast_events(X, rows | {"ciwl": 0 * X, "preference": -1 + 0 * X})
     assert early["crossing"] == early["fade"] == early["peak"], "CIWL leads at the peak already"
     assert find_forecast_events(X, {"ciwl": X}) == {}
+
+
+@pytest.mark.parametrize(
+    ("ciwl", "crossing"),
+    [
+        ([1, 0.6, np.nan, 0.1, 0.05], 3.0),  # it leads where it is known again
+        ([1, 0.6, np.nan, 0.4, 0.3], 3.5),  # it does not lead there yet
+        ([1, 0.6, np.nan, np.nan, np.nan], None),
+    ],
+)
+def test_a_crossing_is_found_if_ciwl_is_unknown_at_the_peak(ciwl, crossing):
+    times, icl = np.arange(5.0), np.array([1, 0.5, 0.2, 0.3, 0.4])
+    found = find_forecast_events(times, {"icl": icl, "ciwl": np.array(ciwl)})
+    assert found == {"peak": 2.0, "crossing": pytest.approx(crossing)}
+
+
+def test_only_events_whose_curves_are_given_are_returned():
+    falling = {"icl": -X, "preference": 1 + 0 * X}
+    assert find_forecast_events(X, falling) == {"peak": None, "fade": None}
 
 
 def noisy_run(seed: int, n: int = 101) -> Curves:
@@ -54,8 +73,8 @@ def noisy_run(seed: int, n: int = 101) -> Curves:
     return Curves(sequences, values, metric="in_context_accuracy")
 
 
-def true_posterior(run: Curves, *, n: int = 1, **changes: float) -> Any:
-    """All that a forecast needs of a posterior that knows the truth, or changed parameters."""
+def true_posterior(run: Curves, *, n: int = 1, **changes: float) -> Posterior:
+    """A posterior that knows the truth, or changed parameters; its fit is only what is used."""
     problem = FitProblem([run.between(last=KNOWN).select(FITTED_CURVES)], RACE)
     values = TRUTH | changes
     theta = [
@@ -66,12 +85,15 @@ def true_posterior(run: Curves, *, n: int = 1, **changes: float) -> Any:
         problem=problem, theory="logistic_race", cautions=[], provenance={},
         curves=dict.fromkeys(FITTED_CURVES),
     )  # fmt: skip
-    return SimpleNamespace(
-        fit=own,
+    return Posterior(
+        fit=cast(Any, own),
         thetas=np.tile(theta, (n, 1)),
         levels={name: np.tile([FLOOR, GAIN], (n, 1)) for name in FITTED_CURVES},
         noise={name: np.tile([SIGMA, RHO], (n, 1)) for name in FITTED_CURVES},
-        cautions=[],
+        log_evidence=0.0,
+        log_evidence_error=0.1,
+        r_hat=1.0,
+        effective_sample_size=1000.0,
     )
 
 
@@ -153,11 +175,8 @@ def with_flip(run: Curves, flip: float) -> Curves:
 def test_draws_that_contradict_flip_are_left_out():
     run = noisy_run(0)
     agreeing, other = true_posterior(run), true_posterior(run, ciwl_at=1e5)
-    both = SimpleNamespace(**vars(agreeing))
-    both.thetas = np.concatenate([agreeing.thetas, other.thetas])
-    for name in ("levels", "noise"):
-        rows = {curve: np.tile(each, (2, 1)) for curve, each in getattr(both, name).items()}
-        setattr(both, name, rows)
+    thetas = np.concatenate([agreeing.thetas, other.thetas])
+    both = replace(true_posterior(run, n=2), thetas=thetas)
     measured = with_flip(run.between(last=KNOWN), 0.9)
     found = forecast(both, LENGTH, measured=measured)
     assert (found.provenance["n_accepted"], found.provenance["n_draws"]) == (1, 2)
@@ -176,8 +195,8 @@ def test_noise_keeps_its_correlation_in_time():
     far = KNOWN + 4e4 * np.arange(1, 16)
     found = forecast(own, LENGTH, future=far)
     assert found.sequences[-15:] == pytest.approx(far)
-    own.noise = {name: np.array([[SIGMA, 0.999]]) for name in FITTED_CURVES}
-    slow = forecast(own, LENGTH, future=far)
+    noise = {name: np.array([[SIGMA, 0.999]]) for name in FITTED_CURVES}
+    slow = forecast(replace(own, noise=noise), LENGTH, future=far)
     last = len(run.between(last=KNOWN).sequences) - 1
     for each, share in ((found, RHO**4), (slow, 0.999**4)):
         low, high = each.curves["icl"][1:, last + 1]
@@ -192,8 +211,7 @@ def test_a_far_horizon_has_a_bounded_number_of_samples():
 
 
 def test_a_posterior_that_has_not_converged_says_so_first():
-    own = true_posterior(noisy_run(0))
-    own.cautions = ["R-hat is 1.234"]
+    own = replace(true_posterior(noisy_run(0)), r_hat=1.234)
     first = forecast(own, LENGTH).summary().splitlines()[0]
     assert first.startswith("CAUTION") and "1.234" in first
 
@@ -242,6 +260,12 @@ def test_a_forecast_is_saved_loaded_printed_and_drawn(early, tmp_path):
 def test_a_forecast_is_of_one_run():
     run = noisy_run(0)
     own = true_posterior(run)
-    own.fit.problem = SimpleNamespace(runs=[run, run])
+    cast(Any, own.fit).problem = SimpleNamespace(runs=[run, run])
     with pytest.raises(UsageError, match="a forecast is of one run"):
         forecast(own, LENGTH)
+
+
+def test_a_forecast_is_made_from_a_posterior(race_fit):
+    for mistake in (race_fit, "posterior.json", None):
+        with pytest.raises(UsageError):
+            forecast(mistake, LENGTH)

@@ -134,7 +134,7 @@ def test_a_file_of_another_kind_is_refused_in_one_line(kind, results, tmp_path):
 def test_a_comparison_of_unregistered_theories_is_loaded_with_them(race, tmp_path):
     own = replace(theory_of("logistic_race"), name="own")
     compare(race, [own, "spline"], **QUICK).save(tmp_path / "saved.json")
-    again = Comparison.load(tmp_path / "saved.json", [own])
+    again = Comparison.load(tmp_path / "saved.json", own)
     assert {each.theory for each in again.fits} == {"own", "spline"}
     with pytest.raises(UsageError, match=r"saved\.json.*own"):
         Comparison.load(tmp_path / "saved.json")

@@ -424,6 +424,27 @@ def test_steps_with_commas_have_one_reading(tmp_path, cell, is_read):
 
 
 @pytest.mark.parametrize(
+    ("cells", "is_read"),
+    [
+        (("2,345", "1,900", "1,200", "900"), False),
+        (("2,345", "1,900", "", "nan"), False),
+        (("2,345", "1,900", "1,200", "0,900"), True),
+        (("2,345", "1,9", "1,200", "900"), True),
+        (("2345", "1900", "1200", "900"), True),
+    ],
+)
+def test_values_with_commas_have_one_reading(tmp_path, cells, is_read):
+    rows = "".join(f'{k},"{cell}"\n' for k, cell in enumerate(cells))
+    path = write(tmp_path / "c.csv", f"sequences,icl\n{rows}")
+    if is_read:
+        numbers = [float(cell.replace(",", ".")) for cell in cells]
+        np.testing.assert_array_equal(read_curves(path).values["icl"], numbers)
+    else:
+        with pytest.raises(UsageError, match="icl"):
+            read_curves(path)
+
+
+@pytest.mark.parametrize(
     ("rows", "line"),
     [
         ("1.000;1,5\n2.000;1,4\n10.000;1,3\n", 2),

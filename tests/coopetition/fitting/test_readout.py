@@ -171,7 +171,7 @@ def test_a_readout_of_an_own_theory_is_saved_and_loaded(tmp_path):
     found = fit(simulate(Readout.of(own), RACE, n=40), Readout.of(own), n_screened=64, n_starts=2)
     found.save(tmp_path / "fit.json")
     for each in (own, Readout.of(own)):
-        assert Fit.load(tmp_path / "fit.json", theory=each).bic == found.bic
+        assert Fit.load(tmp_path / "fit.json", each).bic == found.bic
     with pytest.raises(UsageError, match="mine_readout"):
         Fit.load(tmp_path / "fit.json")
     with pytest.raises(UsageError, match="toy_readout"):

@@ -129,11 +129,11 @@ def test_a_fit_of_a_theory_without_a_name_is_saved_and_loaded(race, tmp_path):
     fits = {each.theory: each for each in found.fits}
     assert {*fits} == {"decay", "logistic_race"}
     fits["decay"].save(tmp_path / "fit.json")
-    loaded = co.Fit.load(tmp_path / "fit.json", theory=decay)
+    loaded = co.Fit.load(tmp_path / "fit.json", decay)
     assert loaded.to_dict() == fits["decay"].to_dict()
-    for other in (None, theory_of("toy")):
+    for others in ((), (theory_of("toy"),)):
         with pytest.raises(UsageError, match="decay"):
-            co.Fit.load(tmp_path / "fit.json", theory=other)
+            co.Fit.load(tmp_path / "fit.json", *others)
 
 
 def test_every_result_says_where_its_times_begin(race, tmp_path):

@@ -30,13 +30,8 @@ def test_moments_are_expectations_over_both_cues(sigma, nu, x, y):
     cues = TwoCues(sigma, nu)
     moments = cues.moments(x, y)
     expected = {
-        "error": lambda s, r, logit: expit(-logit),
         "context": lambda s, r, logit: s * expit(-logit),
         "memory": lambda s, r, logit: r * expit(-logit),
-        "square": lambda s, r, logit: expit(-logit) ** 2,
-        "context_square": lambda s, r, logit: (s * expit(-logit)) ** 2,
-        "memory_square": lambda s, r, logit: (r * expit(-logit)) ** 2,
-        "both_square": lambda s, r, logit: (logit * expit(-logit)) ** 2,
     }
     assert set(expected) == set(moments._fields)
     for name, function in expected.items():

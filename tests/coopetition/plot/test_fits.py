@@ -1,10 +1,13 @@
 """Plots of measured curves and fits show their samples."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
 from coopetition.fitting.curves import Curves
+from coopetition.fitting.estimate import fit
 from coopetition.fitting.forecast import Forecast
 from coopetition.fitting.selection import compare
 from coopetition.plot.fits import (
@@ -12,6 +15,7 @@ from coopetition.plot.fits import (
     plot_curves,
     plot_fit,
     plot_forecast,
+    plot_measured,
     plot_residuals,
     plot_theories,
     plot_waterfall,
@@ -42,6 +46,21 @@ def test_measured_curves_have_names_and_bridged_gaps(ax):
     assert ax.get_ylabel() == "in context accuracy" and "sequences" in ax.get_xlabel()
     assert [text.get_text() for text in ax.get_legend().get_texts()] == ["train", "ICL"]
     np.testing.assert_array_equal(ax.get_lines()[1].get_xydata(), [[0, 0.5], [3, 0.7]])
+
+
+def test_the_metrics_of_all_runs_are_named(race, ax):
+    one = Curves(SEQUENCES, {"icl": np.ones(3)})
+    other = replace(one, metric="in_context_accuracy")
+    plot_measured({"one": one, "other": other, "third": one}, ax=ax)
+    assert ax.get_ylabel() == "loss and in context accuracy"
+    shares = {name: 1 - values / 2 for name, values in race.values.items()}
+    found = fit(
+        [race, replace(race, values=shares, metric="accuracy")],
+        "logistic_race",
+        n_screened=4,
+        n_starts=1,
+    )
+    assert plot_fit(found, ax=Figure().subplots()).get_ylabel() == "loss and accuracy"
 
 
 def test_a_fit_is_drawn_as_points_and_lines(race_fit, ax):

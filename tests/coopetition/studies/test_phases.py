@@ -64,6 +64,17 @@ def assert_fates_are_those_of_single_solutions(diagram: PhaseDiagram, n_steps: i
     return fates
 
 
+def test_lengths_may_be_of_numpys_types_and_are_checked(tmp_path):
+    x, y = Axis.between("mu1", 0.0, 0.1, 1), Axis.between("mu2", 0.0, 0.1, 1)
+    lengths = dict.fromkeys("abcd", np.int64(6))
+    diagram = phase_diagram(two_strategies(), x, y, n_draws=1, n_steps=10, dims=lengths)
+    diagram.save(tmp_path / "small.npz")
+    assert PhaseDiagram.load(tmp_path / "small.npz").provenance == diagram.provenance
+    for mistake in (lengths | {"a": 2.5}, [6, 6, 6, 6]):
+        with pytest.raises(UsageError):
+            phase_diagram(two_strategies(), x, y, n_draws=1, n_steps=10, dims=mistake)
+
+
 def test_diagrams_show_where_a_third_strategy_is_learnt_alone():
     """With short factors IWL comes first, and then keeps the others away."""
     x, y = Axis.between("scale_e", 0.5, 2.0, 2), Axis.between("mu3", 0.0, 0.1, 2)

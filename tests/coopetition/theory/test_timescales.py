@@ -125,6 +125,11 @@ def test_times_at_the_edges_of_what_they_assume():
             mistake()
 
 
+def test_a_shared_factor_of_zero_has_collapsed_already():
+    problem = Problem(two_strategies(), random_draw(0))
+    assert collapse_time(problem, State(FACTORS, [0, 0.5, 0, 1.0], [0, 2.0, 0, 9.0])) == 0
+
+
 def test_times_are_refused_for_other_models():
     model = named_model("induction_head")
     flow = solve(model, random_draw(0, named_dims(model)), t1=5.0)

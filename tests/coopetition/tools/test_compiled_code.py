@@ -11,6 +11,7 @@ import pytest
 from numba.core import event
 
 from coopetition.tools.compiled_code import cache_folder, ensure_compiled, jit_source
+from coopetition.tools.signals import END_SIGNALS
 
 PROGRAM = """
 from coopetition.tools.compiled_code import ensure_compiled, jit_source
@@ -107,7 +108,7 @@ def test_the_cache_folder_follows_the_environment(monkeypatch, tmp_path):
     assert cache_folder() == tmp_path / ".cache" / "coopetition"
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, *END_SIGNALS])
 def test_an_interrupt_waits_until_the_code_is_compiled(cache, number, monkeypatch):
     class Stop(KeyboardInterrupt):
         pass

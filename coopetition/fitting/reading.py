@@ -204,11 +204,15 @@ class Selection:
                 )
 
     def _check_commas(self, column: Column) -> None:
-        """Raise `UsageError` if all commas of a curve may separate thousands or decimals."""
+        """Raise `UsageError` if the commas of a curve may separate thousands.
+
+        That is, if its other cells are whole numbers: decimals would have commas too.
+        """
         cells = [str(cell).strip() for cell in column.cells]
         known = [cell for cell in cells if cell.lower() not in MISSING]
         wrong = [k for k, cell in enumerate(cells) if THOUSANDS.fullmatch(cell)]
-        if wrong and all(cell.isdecimal() or THOUSANDS.fullmatch(cell) for cell in known):
+        n_whole = sum(cell.isdecimal() for cell in known)
+        if wrong and n_whole and len(wrong) + n_whole == len(known):
             raise self._refuse(
                 f": line {column.table.lines[wrong[0]]} of column {shorten(column.name)} has "
                 f"{cells[wrong[0]]!r:.40}, which has two readings; write decimals with a point, "

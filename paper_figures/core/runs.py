@@ -70,6 +70,16 @@ class FigureRun:
         return self.provenance["config"]["optim"]["learning_rate"]
 
     @property
+    def batch_size(self) -> int:
+        """Return the number of sequences of each step."""
+        return self.provenance["config"]["data"]["batch_size"]
+
+    @property
+    def n_evaluated(self) -> int:
+        """Return the number of sequences of each evaluation."""
+        return self.provenance["config"]["evaluation"]["n_sequences"]
+
+    @property
     def rate_ratio(self) -> float:
         """Return the learning rate over the paper's: events come about so many times as early.
 
@@ -90,7 +100,7 @@ class FigureRun:
         return self._sequences((self.provenance["config"].get("start") or {"step": 0})["step"])
 
     def _sequences(self, step: int) -> float:
-        return float(step * self.provenance["config"]["data"]["batch_size"])
+        return float(step * self.batch_size)
 
     def lasts(self, millions: float) -> bool:
         """Return whether the run has so many millions of the paper's sequences."""

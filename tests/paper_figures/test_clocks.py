@@ -36,7 +36,6 @@ from paper_figures.studies.clocks.exponents import (
     OF_ICL,
     Interval,
     Observation,
-    batch_of,
     cells_of,
     clock_spread,
     event_steps,
@@ -246,7 +245,7 @@ def test_predicted_steps_are_those_of_the_first_cells():
     runs = [
         run
         for run in predictions.find_runs("grid_*")
-        if (run.learning_rate, batch_of(run)) in FIRST
+        if (run.learning_rate, run.batch_size) in FIRST
     ]
     for each in predictions.read_predictions(predicted_steps.ARMS)["predicted"]:
         cell, since = (each["rate"], each["batch"]), PEAK * BASE_STEPS
@@ -267,7 +266,7 @@ def test_predicted_steps_are_those_of_the_first_cells():
 def test_predictions_for_larger_batches_follow_from_the_law():
     """As they were when the predictions were committed."""
     default = large_batch.find_transience_runs("default")
-    (base,) = {(run.learning_rate, batch_of(run)) for run in default}
+    (base,) = {(run.learning_rate, run.batch_size) for run in default}
     assert base == BASE
     expected = large_batch.predicted_steps(default, predictions.find_runs("grid_*"))
     rows = predictions.read_predictions(large_batch.PATH)["predicted"]
@@ -359,18 +358,16 @@ class Run:
     """A run whose Flip rises, peaks and fades at given shares of its length."""
 
     learning_rate: float = BASE[0]
-    batch: int = BASE[1]
+    batch_size: int = BASE[1]
     init_seed: int = 5
     n_steps: int = 32_000
     fade: float = 9000.0
     height: float = 0.8
+    n_evaluated: int = 1000
     provenance: dict = field(init=False)
 
     def __post_init__(self):
-        self.provenance = {
-            "step": self.n_steps,
-            "config": {"data": {"batch_size": self.batch}, "evaluation": {"n_sequences": 1000}},
-        }
+        self.provenance = {"step": self.n_steps}
 
     def curves(self, metric="in_context_accuracy"):
         steps = np.linspace(0, self.n_steps, 201)
@@ -380,7 +377,7 @@ class Run:
         flip = self.height * rise * fall  # one half at the fade
         ciwl = 0.5 + 0.5 / (1 + np.exp(-2 * at))
         values = {"flip": flip, "icl": np.maximum(0.5, flip), "ciwl": ciwl}
-        return Curves(steps * self.batch, values, metric=metric)
+        return Curves(steps * self.batch_size, values, metric=metric)
 
     def timeline(self):
         return timeline(self.curves())
@@ -388,7 +385,7 @@ class Run:
 
 def test_events_are_counted_in_steps():
     for batch in (8, 128):
-        events = event_steps(Run(batch=batch))
+        events = event_steps(Run(batch_size=batch))
         assert events["fade"] == pytest.approx(9000, rel=0.02)
         assert events["emergence"] == pytest.approx(9000 / 6, rel=0.1)
         assert events["emergence"] < events["peak"] < events["fade"]
@@ -530,8 +527,8 @@ class Table:
 def test_states_are_compared_with_what_is_predicted_of_them(monkeypatch):
     steps = [100.0, 3000.0, 6000.0, 20_000.0]
     run = Run()
-    config = {"exemplars": {"n_classes": 6400}, "batch_size": 32}
-    run.provenance["config"] = {"data": config, "model": {"d_model": 64}}
+    data = {"exemplars": {"n_classes": 6400}}
+    run.provenance["config"] = {"data": data, "model": {"d_model": 64}}
     growth = 6400 * 64 * 6e-4**2 * np.array(steps)
     means = [9.0, 1.0, 9.0, 9.0]
     tables = {
@@ -595,10 +592,10 @@ def events_of_cells(exponents, known_exponents):
 
     def sequences(steps, own):
         laws = (
-            steps * (run.learning_rate / BASE[0]) ** -own[0] * (run.batch / BASE[1]) ** -own[1]
+            steps * (run.learning_rate / BASE[0]) ** -own[0] * (run.batch_size / BASE[1]) ** -own[1]
             for run in runs
         )
-        return np.array([*laws]) * [run.batch for run in runs]
+        return np.array([*laws]) * [run.batch_size for run in runs]
 
     known = sequences(2000, known_exponents)
     empty = np.zeros(len(runs))
@@ -688,7 +685,7 @@ def test_what_has_happened_is_not_forecast(log_strengths):
 
 def test_a_forecast_uses_no_run_of_its_own_cell(log_strengths):
     runs, given = events_of_cells((0.3, 0.9), (0.6, 0.6))
-    own = np.array([(run.learning_rate, run.batch) == CELLS[0] for run in runs])
+    own = np.array([(run.learning_rate, run.batch_size) == CELLS[0] for run in runs])
     moved = replace(given, measured=np.where(own, given.measured / 2, given.measured))
     for kind in forecasts.KINDS:
         one, other = (forecasts.forecast_cells(runs, each, kind) for each in (given, moved))
@@ -865,7 +862,7 @@ def check_forecasts(runs):
     """Check the statements on forecasts."""
     grid = forecasts.runs_with_known_part(runs)
     others = forecasts.runs_with_known_part(all_runs())
-    cells = np.array([str((run.learning_rate, batch_of(run))) for run in grid])
+    cells = np.array([str((run.learning_rate, run.batch_size)) for run in grid])
     page = (ROOT / "docs" / "clocks_predictions.md").read_text()
     for event, within, between, other_less in (
         ("crossing", 0.81, -0.12, 0.01),
@@ -927,7 +924,7 @@ def check_forecasts(runs):
 def test_the_kept_runs_show_what_the_page_says():
     """The statements of docs/clocks.md."""
     runs = predictions.find_runs("grid_*")
-    assert len({(run.learning_rate, batch_of(run)) for run in runs}) == 14
+    assert len({(run.learning_rate, run.batch_size) for run in runs}) == 14
 
     def least(event: str) -> str:
         spreads = {name: clock_spread(observe(runs, event), c) for name, c in CLOCKS.items()}
@@ -937,12 +934,12 @@ def test_the_kept_runs_show_what_the_page_says():
     assert least("emergence") == least("peak") == "rate x steps x sqrt(batch)"
     risen = {
         (rate, batch): [
-            has_icl(run) for run in runs if (run.learning_rate, batch_of(run)) == (rate, batch)
+            has_icl(run) for run in runs if (run.learning_rate, run.batch_size) == (rate, batch)
         ]
         for rate, batch in ((2.4e-3, 8), (2.4e-3, 32))
     }
     assert [sum(each) for each in risen.values()] == [0, 1]
-    missing = [run.init_seed for run in runs if batch_of(run) == 512 and not has_icl(run)]
+    missing = [run.init_seed for run in runs if run.batch_size == 512 and not has_icl(run)]
     assert len(missing) == 3 and len(set(missing)) == 1
 
     check_forecasts(runs)

@@ -16,7 +16,7 @@ from statistics import median
 from textwrap import fill
 
 from paper_figures.core.runs import FigureRun
-from paper_figures.studies.clocks.exponents import CLOCKS, batch_of, observe, over_base
+from paper_figures.studies.clocks.exponents import CLOCKS, observe, over_base
 from paper_figures.studies.clocks.laws import SIGNAL_TO_NOISE, fit_law, time_at_level
 from paper_figures.studies.clocks.predicted_steps import (
     FOLDER,
@@ -41,7 +41,7 @@ find_transience_runs = partial(find_runs, plan="transience")
 def median_steps(runs: Sequence[FigureRun], event: str) -> float:
     """Return the median of the steps to an event of ICL; a run without it is infinitely late."""
     name = "peak_at" if event == "peak" else event
-    times = ((getattr(icl_events(run), name), batch_of(run)) for run in runs)
+    times = ((getattr(icl_events(run), name), run.batch_size) for run in runs)
     return median(math.inf if time is None else time / batch for time, batch in times)
 
 

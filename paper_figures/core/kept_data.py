@@ -11,6 +11,7 @@ import csv
 import hashlib
 import json
 from collections import Counter
+from collections.abc import Collection
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -81,12 +82,18 @@ def read_rows(path: Path, *, needed: str) -> Rows:
     return rows
 
 
-def rows_by_run(path: Path, by: str = "run_id") -> dict[str, Rows]:
+def rows_by_run(path: Path) -> dict[str, Rows]:
     """Return the rows of a table by run; none if there is no such file."""
     by_run: dict[str, Rows] = {}
-    for row in read_rows(path, needed=by) if path.exists() else []:
-        by_run.setdefault(row[by], []).append(row)
+    for row in read_rows(path, needed="run_id") if path.exists() else []:
+        by_run.setdefault(row["run_id"], []).append(row)
     return by_run
+
+
+def read_other_rows(path: Path, column: str, values: Collection[str]) -> Rows:
+    """Return the rows of a table without these values in a column; none if there is no file."""
+    rows = read_rows(path, needed=column) if path.exists() else []
+    return [row for row in rows if row[column] not in values]
 
 
 def count_rows(rows: Rows, only: str) -> Counter[str]:

@@ -80,7 +80,7 @@ def simulate(rng, *, of_cells=0.0, of_runs=0.0, horizon=math.inf):
 def test_known_exponents_are_recovered():
     found = fit_exponents(simulate(np.random.default_rng(0)))
     assert (found.a, found.b) == pytest.approx(EXPONENTS)
-    assert found.spread == pytest.approx(1) and found.n_runs == 42
+    assert found.spread == pytest.approx(1)
     both = found.combination(1, 2)
     assert (both.value, both.low, both.high) == pytest.approx((2.7,) * 3)
 
@@ -93,14 +93,16 @@ def test_intervals_cover_the_true_exponents(of_cells, of_runs, horizon):
     """About 95 of 100 intervals hold, also where cells deviate; fewer than 88 do once in 200."""
     rng = np.random.default_rng(1)
     noise = {"of_cells": of_cells, "of_runs": of_runs, "horizon": horizon}
-    found = [fit_exponents(simulate(rng, **noise)) for _ in range(100)]
+    simulated = [simulate(rng, **noise) for _ in range(100)]
+    found = [fit_exponents(each) for each in simulated]
     for combination in ((1, 0), (0, 1), (1, 1)):
         true = float(np.dot(EXPONENTS, combination))
         intervals = [each.combination(*combination) for each in found]
         assert np.mean([each.low <= true <= each.high for each in intervals]) >= 0.88
         error = np.std([each.value for each in intervals], ddof=1) / 10
         assert np.mean([each.value for each in intervals]) == pytest.approx(true, abs=4 * error)
-    assert horizon == math.inf or np.mean([each.n_censored for each in found]) > 0.5
+    n_censored = sum(event.is_censored for each in simulated for event in each)
+    assert horizon == math.inf or n_censored > 50
 
 
 @given(st.integers(0, 10**6), st.floats(0.5, 2))
@@ -197,15 +199,10 @@ def test_predicted_steps_are_judged_within_a_factor(measured, expected):
     assert judge(measured, 2e6, 1e6) == judge(math.inf, expected, 1e6) == "contradicted"
 
 
-@given(
-    *(st.floats(0.1, 1e4) for _ in range(2)),
-    *(st.floats(0, 10) for _ in range(2)),
-)
-def test_a_signal_exceeds_the_noise_that_has_been_walked(a, b2, level, changed_at):
-    assume(laws.signal_time(a, b2, 1.0) >= changed_at)
-    tau = laws.signal_time(a, b2, level, changed_at)
-    assert tau**2 == pytest.approx(a**2 + b2 * (changed_at + level * (tau - changed_at)))
-    assert laws.signal_time(a, b2, 1.0, changed_at) == pytest.approx(laws.signal_time(a, b2, 1.0))
+@given(st.floats(0.1, 1e4), st.floats(0.1, 1e4), st.floats(0, 10))
+def test_a_signal_exceeds_the_noise_that_has_been_walked(a, b2, level):
+    tau = laws.signal_time(a, b2, level)
+    assert tau**2 == pytest.approx(a**2 + b2 * level * tau)
     assert laws.signal_time(a, b2, 0.0) == pytest.approx(a)
 
 
@@ -241,7 +238,10 @@ def test_a_run_that_ends_before_the_event_counts_only_if_the_law_expects_it():
 
 
 def test_predicted_steps_are_those_of_the_first_cells():
-    """As they were when the predictions were committed."""
+    """As they were when the predictions were committed.
+
+    In arms the noise level is 1 until `since`, so tau^2 = A^2 + B^2 (since + level (tau - since)).
+    """
     runs = [
         run
         for run in predictions.find_runs("grid_*")
@@ -251,7 +251,8 @@ def test_predicted_steps_are_those_of_the_first_cells():
         cell, since = (each["rate"], each["batch"]), PEAK * BASE_STEPS
         for event in ("fade", "ciwl_90"):
             a, b2 = laws.fit_law(observe(runs, event), SIGNAL_TO_NOISE).times
-            tau = laws.signal_time(a, b2, scaling.noise_level(cell), since)
+            level = scaling.noise_level(cell)
+            tau = laws.signal_time(math.sqrt(a**2 + b2 * since * (1 - level)), b2, level)
             assert (tau - since) / scaling.clock_of(cell) == pytest.approx(each[event], abs=1)
     for each in predictions.read_predictions(predicted_steps.CELLS)["predicted"]:
         cell = each["rate"], each["batch"]

@@ -12,6 +12,7 @@ from paper_figures.core.kept_data import (
     curves_path,
     load_index,
     presets_of,
+    read_other_rows,
     read_rows,
     rows_by_run,
     table_records,
@@ -136,6 +137,13 @@ def test_a_damaged_table_is_refused(tmp_path, content):
     path.write_text(content)
     with pytest.raises(UserError, match=r"table\.csv"):
         read_rows(path, needed="run_id")
+
+
+def test_rows_of_a_table_can_be_replaced(tmp_path):
+    path = tmp_path / "table.csv"
+    assert read_other_rows(path, "model", ["first"]) == []
+    path.write_text("model,x\nfirst,1\nsecond,2\nfirst,3\n")
+    assert read_other_rows(path, "model", ["first"]) == [{"model": "second", "x": "2"}]
 
 
 @pytest.fixture

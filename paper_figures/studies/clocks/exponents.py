@@ -85,8 +85,6 @@ class Exponents:
     covariance: Array
     dof: int
     spread: float
-    n_runs: int
-    n_censored: int
 
     def __str__(self) -> str:
         return f"a = {self.combination(1, 0)}, b = {self.combination(0, 1)}"
@@ -180,8 +178,6 @@ def fit_exponents(observations: Sequence[Observation]) -> Exponents | None:
         covariance,
         dof,
         math.exp(spread),
-        len(observations),
-        sum(each.is_censored for each in observations),
     )
 
 

@@ -26,7 +26,7 @@ from coopetition.model.presets import CIWL, ICL, two_strategies
 from coopetition.model.two_cues import TwoCues
 from coopetition.tools.console import print_progress
 from coopetition.tools.files import markdown_table, to_csv, write_text
-from paper_figures.core.kept_data import DATA, read_rows
+from paper_figures.core.kept_data import DATA, read_other_rows, read_rows
 from paper_figures.core.runs import METRIC, FigureRun
 from paper_figures.studies.clocks.exponents import (
     EVENTS,
@@ -204,11 +204,7 @@ def simulate(
 
 def write_events(names: Sequence[str], path: Path = PATH) -> None:
     """Simulate models in all cells and with all seeds, and replace their rows in the table."""
-    rows = (
-        [each for each in read_rows(path, needed="model") if each["model"] not in names]
-        if path.exists()
-        else []
-    )
+    rows: list[Any] = read_other_rows(path, "model", names)
     for name in names:
         for rate, batch in CELLS:
             runs = [simulate(MODELS[name], rate, batch, seed) for seed in SEEDS]

@@ -11,10 +11,10 @@ import csv
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Collection
-from functools import lru_cache
+from collections.abc import Callable, Collection
+from functools import lru_cache, wraps
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Concatenate, Literal, ParamSpec, TypeVar, get_args
 
 from coopetition.tools.errors import UserError
 
@@ -24,18 +24,20 @@ SCALES: tuple[KeptScale, ...] = get_args(KeptScale)
 SCALE: KeptScale = "cpu"  # of the runs that figures show by default
 
 Rows = list[dict[str, str]]
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 def load_index(data: Path = DATA) -> list[dict[str, Any]]:
     """Return the entries of all kept runs; none in a new folder."""
     path = data / "index.json"
-    return _read_unchanged(path) if path.exists() else []
+    return _read_cached_json(path) if path.exists() else []
 
 
 def table_records(data: Path = DATA) -> dict[str, dict[str, Any]]:
     """Return the records of all kept tables, by `PAPER/KIND` and run id."""
     path = data / "tables.json"
-    return _read_unchanged(path) if path.exists() else {}
+    return _read_cached_json(path) if path.exists() else {}
 
 
 def presets_of(entry: dict[str, Any]) -> list[str]:
@@ -56,14 +58,29 @@ def read_json(path: Path) -> Any:
         raise damaged(path, f"{error}") from error
 
 
-def _read_unchanged(path: Path) -> Any:
-    """Return the content of a JSON file, which is parsed again only after a change."""
-    return _read_version(path, path.stat().st_mtime_ns)
+def cache_until_changed(
+    maxsize: int,
+) -> Callable[[Callable[Concatenate[Path, P], T]], Callable[Concatenate[Path, P], T]]:
+    """Return a decorator that caches what a function reads, until its file is written again.
+
+    The path of the file is the first argument of the function.
+    """
+
+    def decorate(read: Callable[Concatenate[Path, P], T]) -> Callable[Concatenate[Path, P], T]:
+        @lru_cache(maxsize)
+        def read_version(path: Path, modified: int, *args: P.args, **kwargs: P.kwargs) -> T:
+            return read(path, *args, **kwargs)
+
+        @wraps(read)
+        def read_newest(path: Path, *args: P.args, **kwargs: P.kwargs) -> T:
+            return read_version(path, path.stat().st_mtime_ns, *args, **kwargs)
+
+        return read_newest
+
+    return decorate
 
 
-@lru_cache(maxsize=8)
-def _read_version(path: Path, modified: int) -> Any:
-    return read_json(path)
+_read_cached_json = cache_until_changed(8)(read_json)
 
 
 def read_rows(path: Path, *, needed: str) -> Rows:

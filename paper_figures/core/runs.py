@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import KW_ONLY, asdict, dataclass, replace
 from fnmatch import fnmatchcase
-from functools import cache, lru_cache
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from paper_figures.core.kept_data import (
     DATA,
     SCALE,
     Rows,
+    cache_until_changed,
     count_rows,
     curves_path,
     damaged,
@@ -116,7 +117,7 @@ class FigureRun:
         """Return a metric of every evaluator that has it, up to the run's last step."""
         if not self.path.exists():
             raise damaged(self.path, "it is missing")
-        curves = _read_curves(self.path, metric, self.path.stat().st_mtime_ns)
+        curves = _read_curves(self.path, metric)
         end, expected = curves.sequences[-1], self.n_sequences
         if end != expected:
             raise damaged(self.path, f"it ends at {end:.0f} sequences, its run at {expected:.0f}")
@@ -143,8 +144,8 @@ class FigureRun:
         return self.provenance | {"events": asdict(self.timeline())}
 
 
-@lru_cache(maxsize=1000)  # a page asks several hundred runs for their curves many times
-def _read_curves(path: Path, metric: str, _changed: int) -> Curves:
+@cache_until_changed(1000)  # a page asks several hundred runs for their curves many times
+def _read_curves(path: Path, metric: str) -> Curves:
     return read_curves(path, metric, first=0)
 
 

@@ -1,6 +1,7 @@
 """The runs and tables that are kept are what their records say."""
 
 import json
+import os
 import shutil
 
 import pytest
@@ -9,6 +10,7 @@ from coopetition.tools.errors import UsageError, UserError
 from paper_figures.core import runs as runs_module
 from paper_figures.core.kept_data import (
     DATA,
+    cache_until_changed,
     curves_path,
     load_index,
     presets_of,
@@ -137,6 +139,24 @@ def test_a_damaged_table_is_refused(tmp_path, content):
     path.write_text(content)
     with pytest.raises(UserError, match=r"table\.csv"):
         read_rows(path, needed="run_id")
+
+
+def test_a_file_is_read_again_only_after_a_change(tmp_path):
+    path, n_read = tmp_path / "file", 0
+
+    @cache_until_changed(8)
+    def read_upper(path, end):
+        nonlocal n_read
+        n_read += 1
+        return path.read_text().upper() + end
+
+    path.write_text("a")
+    os.utime(path, ns=(0, 1))
+    assert [read_upper(path, end) for end in "!?!?"] == ["A!", "A?", "A!", "A?"]
+    assert n_read == 2
+    path.write_text("b")
+    os.utime(path, ns=(0, 2))
+    assert read_upper(path, "!") == "B!" and n_read == 3
 
 
 def test_rows_of_a_table_can_be_replaced(tmp_path):

@@ -55,7 +55,7 @@ def read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
-        raise damaged(path, f"{error}") from error
+        raise damaged_file_error(path, f"{error}") from error
 
 
 def cache_until_changed(
@@ -90,12 +90,12 @@ def read_rows(path: Path, *, needed: str) -> Rows:
             table = csv.DictReader(file)
             columns, rows = table.fieldnames or (), list(table)
     except (UnicodeDecodeError, csv.Error) as error:
-        raise damaged(path, f"{error}") from error
+        raise damaged_file_error(path, f"{error}") from error
     if needed not in columns:
-        raise damaged(path, f"no column {needed}")
+        raise damaged_file_error(path, f"no column {needed}")
     for k, row in enumerate(rows):
         if None in row or None in row.values():
-            raise damaged(path, f"line {k + 2} has not as many cells as columns")
+            raise damaged_file_error(path, f"line {k + 2} has not as many cells as columns")
     return rows
 
 
@@ -123,6 +123,6 @@ def definition_hash(definition: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(definition, sort_keys=True).encode()).hexdigest()[:12]
 
 
-def damaged(path: Path, why: str) -> UserError:
+def damaged_file_error(path: Path, why: str) -> UserError:
     """Return the error of a kept file that is not as it was written."""
     return UserError(f"{path} is damaged ({why}); restore it")

@@ -23,7 +23,7 @@ from paper_figures.core.kept_data import (
     cache_until_changed,
     count_rows,
     curves_path,
-    damaged,
+    damaged_file_error,
     definition_hash,
     load_index,
     presets_of,
@@ -116,11 +116,13 @@ class FigureRun:
     def curves(self, metric: str = METRIC) -> Curves:
         """Return a metric of every evaluator that has it, up to the run's last step."""
         if not self.path.exists():
-            raise damaged(self.path, "it is missing")
+            raise damaged_file_error(self.path, "it is missing")
         curves = _read_curves(self.path, metric)
         end, expected = curves.sequences[-1], self.n_sequences
         if end != expected:
-            raise damaged(self.path, f"it ends at {end:.0f} sequences, its run at {expected:.0f}")
+            raise damaged_file_error(
+                self.path, f"it ends at {end:.0f} sequences, its run at {expected:.0f}"
+            )
         return curves
 
     def has_curve(self, evaluator: str, metric: str) -> bool:

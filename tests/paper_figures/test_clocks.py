@@ -285,7 +285,7 @@ def test_events_of_icl_are_judged_when_all_seeds_are_there():
         table = predicted_steps.steps_table(
             large_batch.PATH,
             lambda name: runs,  # noqa: B023
-            large_batch.median_steps,
+            large_batch.median_transience_steps,
             tuple(large_batch.IN_GRID),
         )
         rows = {row.split(" | ")[0].strip("| "): row for row in table.splitlines()[2:]}

@@ -124,5 +124,6 @@ def definition_hash(definition: dict[str, Any]) -> str:
 
 
 def damaged_file_error(path: Path, why: str) -> UserError:
-    """Return the error of a kept file that is not as it was written."""
-    return UserError(f"{path} is damaged ({why}); restore it")
+    """Return the error of a file that is not as it was written, with advice for a kept one."""
+    how = f", for example by `git checkout -- {path}`" if path.is_relative_to(DATA) else ""
+    return UserError(f"{path} is damaged ({why}); restore it{how}")

@@ -12,6 +12,7 @@ from paper_figures.core.kept_data import (
     DATA,
     cache_until_changed,
     curves_path,
+    damaged_file_error,
     load_index,
     presets_of,
     read_other_rows,
@@ -123,6 +124,12 @@ def test_damaged_curves_are_refused(copied):
         path.unlink() if text is None else path.write_text(text)
         with pytest.raises(UserError, match=path.name):
             run.curves("loss")
+
+
+def test_git_restores_only_files_of_the_package(tmp_path):
+    kept, other = DATA / "index.json", tmp_path / "index.json"
+    assert f"git checkout -- {kept}" in str(damaged_file_error(kept, "it is empty"))
+    assert "git checkout" not in str(damaged_file_error(other, "it is empty"))
 
 
 @pytest.mark.parametrize("content", ["", "[", "\x00", "[" * 100_000])

@@ -157,7 +157,7 @@ def observe(runs: Iterable[FigureRun], event: str) -> list[Observation]:
 
 
 def fit_exponents(observations: Sequence[Observation]) -> Exponents | None:
-    """Return the exponents; None if too few events were seen to tell them."""
+    """Return the exponents; None if too few events determine them."""
     solution = _solve(observations, _with_seeds_and_logs)
     if solution is None:
         return None

@@ -167,7 +167,7 @@ def _ratios_of_cells(runs: Sequence[FigureRun], given: EventForecasts, kind: str
 def _forecast_future(given: EventForecasts, ratios: Array) -> EventForecasts:
     """Return the forecasts of `naive_forecasts` for events that are not in the known part.
 
-    Nor are forecast times.
+    Forecast times also lie after the known part.
     """
     is_future = given.measured > given.known_until
     names = [each.name for each in fields(given) if each.name != "runs"]

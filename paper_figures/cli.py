@@ -196,7 +196,10 @@ def _make(flags: MakeFlags) -> None:
         if flags.only == ALL_NODES and not flags.seeds:
             raise
         name = f"{figure.paper} {figure.slot}"
-        print(f"{name} is not drawn: it needs more than --only and --seeds ask for")
+        print(
+            f"{name} is not drawn: --only and --seeds leave out runs that it needs; run make "
+            "without them to draw it"
+        )
         return
     result = figure.render(found)
     result = result.as_trial() if flags.scale == "smoke" else result

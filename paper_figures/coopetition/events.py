@@ -24,38 +24,38 @@ LATE = 20.0  # millions of the paper's sequences by which ICL has emerged and fa
 CIWL_LATE = FACTOR * max(run.ciwl_90 for run in PAPER_RUNS.values())  # the same for CIWL
 
 
-def happened_by(happened: bool, run: FigureRun, millions: float = LATE) -> bool | None:
+def has_happened(happened: bool, run: FigureRun, millions: float = LATE) -> bool | None:
     """Return whether something happened; None if it may still, after a run that ends early."""
     return True if happened else False if run.lasts(millions) else None
 
 
-def not_by(happened: bool, run: FigureRun, millions: float = LATE) -> bool | None:
-    """Return the opposite of `happened_by`."""
-    return negation(happened_by(happened, run, millions))
+def has_not_happened(happened: bool, run: FigureRun, millions: float = LATE) -> bool | None:
+    """Return the opposite of `has_happened`."""
+    return negation(has_happened(happened, run, millions))
 
 
-def happens(name: str, millions: float = LATE) -> Condition:
+def has_event(name: str, millions: float = LATE) -> Condition:
     """Return the condition that an event of `Timeline` happens, by so many millions."""
-    return lambda run: happened_by(getattr(run.timeline(), name) is not None, run, millions)
+    return lambda run: has_happened(getattr(run.timeline(), name) is not None, run, millions)
 
 
-def never(name: str, millions: float = LATE) -> Condition:
+def lacks_event(name: str, millions: float = LATE) -> Condition:
     """Return the condition that an event of `Timeline` does not happen."""
-    return lambda run: negation(happens(name, millions)(run))
+    return lambda run: negation(has_event(name, millions)(run))
 
 
-emerges = happens("emergence")  # ICL becomes preferred
-never_emerges = never("emergence")
-fades = happens("fade")  # and no longer is
-ciwl_reaches_90 = happens("ciwl_90", CIWL_LATE)
+emerges = has_event("emergence")  # ICL becomes preferred
+never_emerges = lacks_event("emergence")
+fades = has_event("fade")  # and no longer is
+ciwl_reaches_90 = has_event("ciwl_90", CIWL_LATE)
 
 
 def stays_at_chance(run: FigureRun) -> bool | None:
     """Return whether ICL accuracy stays about chance."""
-    return not_by(run.timeline().icl_peak >= NO_ICL, run)
+    return has_not_happened(run.timeline().icl_peak >= NO_ICL, run)
 
 
-def earlier(name: str, others: Sequence[FigureRun]) -> Condition:
+def comes_earlier(name: str, others: Sequence[FigureRun]) -> Condition:
     """Return the condition that an event comes before it does in the other run of the same seed.
 
     It is None without such a run, if the event comes in neither, or if one run ends before the
@@ -96,7 +96,7 @@ def fades_later(
     """
 
     def holds(run: FigureRun) -> bool | None:
-        faded, first = happens("fade", millions)(run), earlier("fade", others)(run)
+        faded, first = has_event("fade", millions)(run), comes_earlier("fade", others)(run)
         return None if faded and first is None else faded and not first
 
     return readings(runs, holds, event_time("fade"))

@@ -5,7 +5,7 @@ from paper_figures.coopetition.events import (
     event_time,
     fades,
     fades_later,
-    happened_by,
+    has_happened,
     height_of,
     never_emerges,
     value_at,
@@ -24,12 +24,12 @@ def rises_again(run: FigureRun) -> bool | None:
     """Return whether Flip rises again after ICL has faded; None for a run of less than 320M."""
     fade, curves = run.timeline().fade, run.curves()
     after = curves.values["flip"][curves.sequences > (fade or 0.0)]
-    return happened_by(fade is not None and bool(after[-1] > after.min() + RISE), run, LAST)
+    return has_happened(fade is not None and bool(after[-1] > after.min() + RISE), run, LAST)
 
 
 def learns_labels(run: FigureRun) -> bool | None:
     """Return whether labels that are not in context are learnt by the paper's end."""
-    return happened_by(run.at("iwl", LAST, "accuracy") > 0.2, run, LAST)
+    return has_happened(run.at("iwl", LAST, "accuracy") > 0.2, run, LAST)
 
 
 CLAIMS = (

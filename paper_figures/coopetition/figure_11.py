@@ -33,8 +33,8 @@ def _ends_below(long: list[FigureRun], evaluator: str, level: float) -> list[Rea
     """Return whether an accuracy ends below a level, and where it ends."""
     found = []
     for run in long:
-        n, end = run.provenance["config"]["evaluation"]["n_sequences"], end_accuracy(run, evaluator)
-        holds = is_below(end, level, n) if run.lasts(LONG) else None
+        end = end_accuracy(run, evaluator)
+        holds = is_below(end, level, run.n_evaluated) if run.lasts(LONG) else None
         if_open = Verdict.UNDECIDED if run.lasts(LONG) else Verdict.TOO_SHORT
         found.append(replace(Reading.of(run, holds, end), if_open=if_open))
     return found

@@ -2,7 +2,7 @@
 
 from paper_figures.coopetition.events import (
     LATE,
-    earlier,
+    comes_earlier,
     event_time,
     height_of,
     never_emerges,
@@ -28,7 +28,7 @@ CLAIMS = (
     Claim(
         "one layer: CIWL reaches an accuracy of 0.9 sooner than with two layers",
         lambda main, one_layer: readings(
-            one_layer, earlier("ciwl_90", main), event_time("ciwl_90")
+            one_layer, comes_earlier("ciwl_90", main), event_time("ciwl_90")
         ),
         Published.at(5),
         contradiction="CIWL accuracy reaches 0.9 later than with two layers and the same "

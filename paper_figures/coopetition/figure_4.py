@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 from coopetition.plot.fits import SEQUENCES
 from coopetition.plot.style import graded_styles, line_styles
 from paper_figures.coopetition.events import (
-    happened_by,
-    happens,
+    has_event,
+    has_happened,
+    has_not_happened,
     height_of,
     icl_loss_below_chance,
-    never,
-    not_by,
+    lacks_event,
 )
 from paper_figures.core.claims import FACTOR, Claim, Condition, Published, readings
 from paper_figures.core.figure import Figure, FigureResult, Numbers, blank
@@ -113,7 +113,7 @@ def learns_sooner(alone: Sequence[FigureRun]) -> Condition:
         if run_alone is None:
             return None
         if time is None:
-            return happened_by(False, run, PLATEAU)
+            return has_happened(False, run, PLATEAU)
         time_alone = icl_loss_below_chance(run_alone)
         if time_alone is None:
             return True if run_alone.lasts(FACTOR * time / 1e6) else None
@@ -124,7 +124,7 @@ def learns_sooner(alone: Sequence[FigureRun]) -> Condition:
 
 def does_not_learn(run: FigureRun) -> bool | None:
     """Return whether ICL's loss never falls below ln 2."""
-    return not_by(icl_loss_below_chance(run) is not None, run, PLATEAU)
+    return has_not_happened(icl_loss_below_chance(run) is not None, run, PLATEAU)
 
 
 def _between(started: Started, first: float, last: float) -> list[FigureRun]:
@@ -185,7 +185,7 @@ CLAIMS = (
             f"in ordinary training from a CIWL-only run at {at}M, ICL still becomes preferred: "
             "highest Flip accuracy",
             lambda alone, clamped, ciwl, grafted, resumed, at=at: readings(
-                _between(resumed, at, at), happens("emergence", RISES), height_of("flip_peak")
+                _between(resumed, at, at), has_event("emergence", RISES), height_of("flip_peak")
             ),
             Published.of(PEAKS[at][1]),
             contradiction="Flip accuracy stays below one half for 8M after the start",
@@ -195,7 +195,7 @@ CLAIMS = (
     Claim(
         "in ordinary training from a CIWL-only run at 7M or later, ICL does not become preferred",
         lambda alone, clamped, ciwl, grafted, resumed: readings(
-            _between(resumed, 7, 16), never("emergence", RISES)
+            _between(resumed, 7, 16), lacks_event("emergence", RISES)
         ),
         needed=1,
         contradiction="from one of these checkpoints Flip accuracy rises above one half",

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from coopetition.fitting.reading import LEAD
-from paper_figures.coopetition.events import emerges, happened_by
+from paper_figures.coopetition.events import emerges, has_happened
 from paper_figures.coopetition.fits import (
     draw_fitted,
     draw_losses,
@@ -87,7 +87,7 @@ CLAIMS = (
     Claim(
         "CIWL's loss falls below ICL's",
         lambda runs: readings(
-            runs, lambda run: happened_by(crossing(run) is not None, run), crossing
+            runs, lambda run: has_happened(crossing(run) is not None, run), crossing
         ),
         Published.at(8.7),
         contradiction="CIWL's loss stays above ICL's until 20M",

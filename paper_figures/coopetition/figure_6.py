@@ -6,12 +6,12 @@ a: two layers.  b: twelve layers with MLPs, sinusoidal positions and eight pairs
 from coopetition.plot.style import line_styles
 from paper_figures.coopetition.events import (
     LATE,
-    earlier,
+    comes_earlier,
     event_time,
-    happened_by,
-    happens,
+    has_event,
+    has_happened,
+    has_not_happened,
     height_of,
-    not_by,
     value_at,
 )
 from paper_figures.core.claims import Claim, Condition, Published, readings
@@ -68,8 +68,8 @@ def stays(millions: float = LATE) -> Condition:
     """Return the condition that ICL becomes preferred and stays so, for at least `millions`."""
 
     def holds(run: FigureRun) -> bool | None:
-        risen = happens("emergence", millions)(run)
-        return not_by(run.timeline().fade is not None, run, millions) if risen else risen
+        risen = has_event("emergence", millions)(run)
+        return has_not_happened(run.timeline().fade is not None, run, millions) if risen else risen
 
     return holds
 
@@ -78,14 +78,14 @@ def fades_slowly(run: FigureRun) -> bool | None:
     """Return whether Flip falls after its peak by at least a tenth; None for a short run."""
     events = run.timeline()
     falls = events.emergence is not None and events.flip_final < events.flip_peak - 0.1
-    return happened_by(falls, run, 300)
+    return has_happened(falls, run, 300)
 
 
 CLAIMS = (
     Claim(
         "2 layers, matched data: ICL emerges sooner than on ordinary data",
         lambda main, matched, *deep: readings(
-            matched, earlier("emergence", main), event_time("emergence")
+            matched, comes_earlier("emergence", main), event_time("emergence")
         ),
         Published.at(2.3),
         "on ordinary data, too, ICL emerges sooner in our runs than in the paper's (figure 1)",

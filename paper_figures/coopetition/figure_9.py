@@ -1,6 +1,6 @@
 """Figure 9: fewer exemplars, and fewer classes."""
 
-from paper_figures.coopetition.events import fades_later, never_emerges, not_by, value_at
+from paper_figures.coopetition.events import fades_later, has_not_happened, never_emerges, value_at
 from paper_figures.coopetition.paper_values import SIZES
 from paper_figures.core.claims import Claim, Published, readings
 from paper_figures.core.figure import Figure
@@ -12,7 +12,7 @@ LAST = 100.0  # millions of the paper's sequences
 
 def hardly_learns_labels(run: FigureRun) -> bool | None:
     """Return whether labels that are not in context are hardly learnt by 100M."""
-    return not_by(run.at("iwl", LAST, "accuracy") >= 0.2, run, LAST)
+    return has_not_happened(run.at("iwl", LAST, "accuracy") >= 0.2, run, LAST)
 
 
 CLAIMS = (

@@ -74,7 +74,7 @@ def keep_finished(
         why = f" ({left_out[0]})" if left_out else ""
         raise UsageError(f"{runs} holds no finished run of the plan {paper} at scale {scale}{why}")
     (data / paper).mkdir(parents=True, exist_ok=True)
-    with locked(data):
+    with lock_folder(data):
         new_tables = _keep_tables(tables, paper, data)
         return _keep_runs(finished, paper, scale, data) + new_tables, left_out
 
@@ -136,7 +136,7 @@ def _preset(paper: str, name: str, init_seed: int) -> str:
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
+def lock_folder(folder: Path) -> Iterator[None]:
     """Lock a folder, after whoever else holds it; the system unlocks it on a kill."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:

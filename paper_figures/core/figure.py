@@ -165,12 +165,12 @@ class Figure:
         return replace(result, provenance=about | {"claims": claims} | result.provenance)
 
     def missing(self, found: Sequence[list[Any]]) -> list[str]:
-        """Return what of its needs was not found."""
+        """Return the names of missing presets and tables."""
         pairs = zip(self.needs, found, strict=True)
         return [name for need, own in pairs for name in need.missing(own)]
 
     def find_all(self, data: Path = DATA) -> dict[Scale, Found]:
-        """Return what is kept of its needs, at each scale at which all but optional ones are."""
+        """Return the kept runs by scale; skip scales that lack a required need."""
         found: dict[Scale, Found] = {}
         for scale in self._scales:
             with contextlib.suppress(NotKeptError):
@@ -178,7 +178,7 @@ class Figure:
         return found if self.needs else {SCALE: []}
 
     def status(self) -> dict[str, str]:
-        """Return what of it is kept, without reading it: seeds and missing needs, by scale."""
+        """Return kept seeds and missing needs by scale, from index.json and tables.json only."""
         kept = []
         for scale in self._scales:
             seeds = [need.seeds(scale) for need in self.needs]

@@ -11,9 +11,10 @@ import csv
 import hashlib
 import json
 from collections import Counter
-from functools import lru_cache
+from collections.abc import Callable, Collection
+from functools import lru_cache, wraps
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Concatenate, Literal, ParamSpec, TypeVar, get_args
 
 from coopetition.tools.errors import UserError
 
@@ -23,18 +24,20 @@ SCALES: tuple[KeptScale, ...] = get_args(KeptScale)
 SCALE: KeptScale = "cpu"  # of the runs that figures show by default
 
 Rows = list[dict[str, str]]
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 def load_index(data: Path = DATA) -> list[dict[str, Any]]:
     """Return the entries of all kept runs; none in a new folder."""
     path = data / "index.json"
-    return _read_unchanged(path) if path.exists() else []
+    return _read_cached_json(path) if path.exists() else []
 
 
 def table_records(data: Path = DATA) -> dict[str, dict[str, Any]]:
     """Return the records of all kept tables, by `PAPER/KIND` and run id."""
     path = data / "tables.json"
-    return _read_unchanged(path) if path.exists() else {}
+    return _read_cached_json(path) if path.exists() else {}
 
 
 def presets_of(entry: dict[str, Any]) -> list[str]:
@@ -52,17 +55,32 @@ def read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
-        raise damaged(path, f"{error}") from error
+        raise damaged_file_error(path, f"{error}") from error
 
 
-def _read_unchanged(path: Path) -> Any:
-    """Return the content of a JSON file, which is parsed again only after a change."""
-    return _read_version(path, path.stat().st_mtime_ns)
+def cache_until_changed(
+    maxsize: int,
+) -> Callable[[Callable[Concatenate[Path, P], T]], Callable[Concatenate[Path, P], T]]:
+    """Return a decorator that caches what a function reads, until its file is written again.
+
+    The path of the file is the first argument of the function.
+    """
+
+    def decorate(read: Callable[Concatenate[Path, P], T]) -> Callable[Concatenate[Path, P], T]:
+        @lru_cache(maxsize)
+        def read_version(path: Path, modified: int, *args: P.args, **kwargs: P.kwargs) -> T:
+            return read(path, *args, **kwargs)
+
+        @wraps(read)
+        def read_newest(path: Path, *args: P.args, **kwargs: P.kwargs) -> T:
+            return read_version(path, path.stat().st_mtime_ns, *args, **kwargs)
+
+        return read_newest
+
+    return decorate
 
 
-@lru_cache(maxsize=8)
-def _read_version(path: Path, modified: int) -> Any:
-    return read_json(path)
+_read_cached_json = cache_until_changed(8)(read_json)
 
 
 def read_rows(path: Path, *, needed: str) -> Rows:
@@ -72,21 +90,27 @@ def read_rows(path: Path, *, needed: str) -> Rows:
             table = csv.DictReader(file)
             columns, rows = table.fieldnames or (), list(table)
     except (UnicodeDecodeError, csv.Error) as error:
-        raise damaged(path, f"{error}") from error
+        raise damaged_file_error(path, f"{error}") from error
     if needed not in columns:
-        raise damaged(path, f"no column {needed}")
+        raise damaged_file_error(path, f"no column {needed}")
     for k, row in enumerate(rows):
         if None in row or None in row.values():
-            raise damaged(path, f"line {k + 2} has not as many cells as columns")
+            raise damaged_file_error(path, f"line {k + 2} has not as many cells as columns")
     return rows
 
 
-def rows_by_run(path: Path, by: str = "run_id") -> dict[str, Rows]:
+def rows_by_run(path: Path) -> dict[str, Rows]:
     """Return the rows of a table by run; none if there is no such file."""
     by_run: dict[str, Rows] = {}
-    for row in read_rows(path, needed=by) if path.exists() else []:
-        by_run.setdefault(row[by], []).append(row)
+    for row in read_rows(path, needed="run_id") if path.exists() else []:
+        by_run.setdefault(row["run_id"], []).append(row)
     return by_run
+
+
+def read_other_rows(path: Path, column: str, values: Collection[str]) -> Rows:
+    """Return the rows of a table without these values in a column; none if there is no file."""
+    rows = read_rows(path, needed=column) if path.exists() else []
+    return [row for row in rows if row[column] not in values]
 
 
 def count_rows(rows: Rows, only: str) -> Counter[str]:
@@ -99,6 +123,7 @@ def definition_hash(definition: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(definition, sort_keys=True).encode()).hexdigest()[:12]
 
 
-def damaged(path: Path, why: str) -> UserError:
-    """Return the error of a kept file that is not as it was written."""
-    return UserError(f"{path} is damaged ({why}); restore it")
+def damaged_file_error(path: Path, why: str) -> UserError:
+    """Return the error of a file that is not as it was written, with advice for a kept one."""
+    how = f", for example by `git checkout -- {path}`" if path.is_relative_to(DATA) else ""
+    return UserError(f"{path} is damaged ({why}); restore it{how}")

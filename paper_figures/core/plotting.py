@@ -40,12 +40,16 @@ def draw_band(
     *,
     metric: str = METRIC,
     before: float = 0.0,
+    with_count: bool = True,
     **style: Any,
 ) -> Numbers:
-    """Draw the mean and range of a curve over seeds, against sequences plus `before`."""
+    """Draw the mean and range of a curve over seeds, against sequences plus `before`.
+
+    with_count : whether the label has the number of runs, if there are several
+    """
     x, rows = common_curves(runs, evaluator, metric)
     x, mean = x + before, rows.mean(axis=0)
-    count = f" (n = {len(runs)})" if len(runs) > 1 else ""
+    count = f" (n = {len(runs)})" if with_count and len(runs) > 1 else ""
     (line,) = ax.plot(x / 1e6, mean, label=name + count, **style)
     numbers = points(panel, name, x, mean)
     if len(runs) > 1:
@@ -75,13 +79,16 @@ def draw_evaluators(
     evaluators: Sequence[str] = SHOWN_EVALUATORS,
     *,
     metric: str = METRIC,
+    with_count: bool = True,
 ) -> Numbers:
-    """Draw curves of several evaluators over seeds."""
+    """Draw curves of several evaluators over seeds; `with_count` as in `draw_band`."""
     styles = line_styles(evaluators)
     numbers: Numbers = []
     for name in evaluators:
         label = label_of(name)
-        numbers += draw_band(ax, panel, label, runs, name, metric=metric, **styles[name])
+        numbers += draw_band(
+            ax, panel, label, runs, name, metric=metric, with_count=with_count, **styles[name]
+        )
     ax.set(xlabel=SEQUENCES, ylim=(0, 1.02))
     return numbers
 
@@ -181,14 +188,14 @@ def draw_settings(
     drawing = blank(2.4 * len(settings), 2.6)
     axes = drawing.subplots(1, len(settings), sharey=True, squeeze=False)[0]
     numbers: Numbers = []
-    lines: dict[str, Any] = {}  # of the legend: names without numbers of runs, which differ
     for (name, runs), ax in zip(settings.items(), axes, strict=True):
         for evaluator in (*SHOWN_EVALUATORS, "iwl"):
             own = "accuracy" if evaluator == "iwl" else metric
             measured = [run for run in runs if run.has_curve(evaluator, own)]
             if measured:
-                numbers += draw_evaluators(ax, name, measured, (evaluator,), metric=own)
-                lines.setdefault(label_of(evaluator), ax.get_lines()[-1])
+                numbers += draw_evaluators(
+                    ax, name, measured, (evaluator,), metric=own, with_count=False
+                )
         count = f" (n = {len(runs)})" if runs else ": no run yet"
         ax.set(title=name + count, ylim=(0, 1.02))
         if runs:
@@ -196,8 +203,5 @@ def draw_settings(
             end = min(last * 1e6 / runs[0].rate_ratio, runs[0].n_sequences)
             ax.set(xlim=(0, end / 1e6))
     axes[0].set(ylabel="accuracy")
-    n_columns = 2 * len(settings) - 1
-    drawing.legend(
-        [*lines.values()], [*lines], frameon=False, loc="outside lower center", ncols=n_columns
-    )
+    shared_legend(drawing, 2 * len(settings) - 1)
     return result_of_runs(drawing, numbers, [run for runs in settings.values() for run in runs])

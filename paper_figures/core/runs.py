@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import KW_ONLY, asdict, dataclass, replace
 from fnmatch import fnmatchcase
-from functools import cache, lru_cache
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +20,10 @@ from paper_figures.core.kept_data import (
     DATA,
     SCALE,
     Rows,
+    cache_until_changed,
     count_rows,
     curves_path,
-    damaged,
+    damaged_file_error,
     definition_hash,
     load_index,
     presets_of,
@@ -70,6 +71,16 @@ class FigureRun:
         return self.provenance["config"]["optim"]["learning_rate"]
 
     @property
+    def batch_size(self) -> int:
+        """Return the number of sequences of each step."""
+        return self.provenance["config"]["data"]["batch_size"]
+
+    @property
+    def n_evaluated(self) -> int:
+        """Return the number of sequences of each evaluation."""
+        return self.provenance["config"]["evaluation"]["n_sequences"]
+
+    @property
     def rate_ratio(self) -> float:
         """Return the learning rate over the paper's: events come about so many times as early.
 
@@ -90,7 +101,7 @@ class FigureRun:
         return self._sequences((self.provenance["config"].get("start") or {"step": 0})["step"])
 
     def _sequences(self, step: int) -> float:
-        return float(step * self.provenance["config"]["data"]["batch_size"])
+        return float(step * self.batch_size)
 
     def lasts(self, millions: float) -> bool:
         """Return whether the run has so many millions of the paper's sequences."""
@@ -105,11 +116,13 @@ class FigureRun:
     def curves(self, metric: str = METRIC) -> Curves:
         """Return a metric of every evaluator that has it, up to the run's last step."""
         if not self.path.exists():
-            raise damaged(self.path, "it is missing")
-        curves = _read_curves(self.path, metric, self.path.stat().st_mtime_ns)
+            raise damaged_file_error(self.path, "it is missing")
+        curves = _read_curves(self.path, metric)
         end, expected = curves.sequences[-1], self.n_sequences
         if end != expected:
-            raise damaged(self.path, f"it ends at {end:.0f} sequences, its run at {expected:.0f}")
+            raise damaged_file_error(
+                self.path, f"it ends at {end:.0f} sequences, its run at {expected:.0f}"
+            )
         return curves
 
     def has_curve(self, evaluator: str, metric: str) -> bool:
@@ -133,8 +146,8 @@ class FigureRun:
         return self.provenance | {"events": asdict(self.timeline())}
 
 
-@lru_cache(maxsize=1000)  # a page asks several hundred runs for their curves many times
-def _read_curves(path: Path, metric: str, _changed: int) -> Curves:
+@cache_until_changed(1000)  # a page asks several hundred runs for their curves many times
+def _read_curves(path: Path, metric: str) -> Curves:
     return read_curves(path, metric, first=0)
 
 

@@ -42,8 +42,7 @@ Fate = Literal["faded", "stays", "never rose"]
 def icl_events(run: FigureRun, metric: str = METRIC) -> Transience:
     """Return onset, peak and half-decay of ICL; times in sequences."""
     curves = run.curves(metric)
-    n_sequences = run.provenance["config"]["evaluation"]["n_sequences"]
-    return transience(curves.sequences, curves.values["icl"], n_sequences, CHANCE[metric])
+    return transience(curves.sequences, curves.values["icl"], run.n_evaluated, CHANCE[metric])
 
 
 def fate(events: Transience, metric: str = METRIC) -> Fate:

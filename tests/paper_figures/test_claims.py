@@ -167,13 +167,13 @@ def test_a_short_run_is_inconclusive_about_what_has_not_happened(made, emerges, 
 
 def test_earlier_compares_runs_of_the_same_seed():
     others = [run(emergence=3e5, seed=5), run(emergence=1e5, seed=6), run(seed=7)]
-    holds = events.earlier("emergence", others)
+    holds = events.comes_earlier("emergence", others)
     assert holds(run(emergence=2e5, seed=5)) and not holds(run(emergence=2e5, seed=6))
     assert holds(run(emergence=2e5, seed=7)) and holds(run(seed=7)) is None
     assert holds(run(emergence=2e5, seed=8)) is None, "no other run of its seed"
     assert holds(run(seed=5)) is False, "not by its end, which is later"
     assert holds(run(seed=5, lasts=2.0)) is None, "it ends before the other's came"
-    short = events.earlier("emergence", [run(seed=5, lasts=1.0)])
+    short = events.comes_earlier("emergence", [run(seed=5, lasts=1.0)])
     assert short(run(emergence=2e5, seed=5)) is None, "the other ends before its own came"
     assert events.event_time("emergence")(others[0]) == 3e6
 

@@ -36,7 +36,6 @@ from paper_figures.studies.clocks.exponents import (
     OF_ICL,
     Interval,
     Observation,
-    batch_of,
     cells_of,
     clock_spread,
     event_steps,
@@ -81,7 +80,7 @@ def simulate(rng, *, of_cells=0.0, of_runs=0.0, horizon=math.inf):
 def test_known_exponents_are_recovered():
     found = fit_exponents(simulate(np.random.default_rng(0)))
     assert (found.a, found.b) == pytest.approx(EXPONENTS)
-    assert found.spread == pytest.approx(1) and found.n_runs == 42
+    assert found.spread == pytest.approx(1)
     both = found.combination(1, 2)
     assert (both.value, both.low, both.high) == pytest.approx((2.7,) * 3)
 
@@ -94,14 +93,16 @@ def test_intervals_cover_the_true_exponents(of_cells, of_runs, horizon):
     """About 95 of 100 intervals hold, also where cells deviate; fewer than 88 do once in 200."""
     rng = np.random.default_rng(1)
     noise = {"of_cells": of_cells, "of_runs": of_runs, "horizon": horizon}
-    found = [fit_exponents(simulate(rng, **noise)) for _ in range(100)]
+    simulated = [simulate(rng, **noise) for _ in range(100)]
+    found = [fit_exponents(each) for each in simulated]
     for combination in ((1, 0), (0, 1), (1, 1)):
         true = float(np.dot(EXPONENTS, combination))
         intervals = [each.combination(*combination) for each in found]
         assert np.mean([each.low <= true <= each.high for each in intervals]) >= 0.88
         error = np.std([each.value for each in intervals], ddof=1) / 10
         assert np.mean([each.value for each in intervals]) == pytest.approx(true, abs=4 * error)
-    assert horizon == math.inf or np.mean([each.n_censored for each in found]) > 0.5
+    n_censored = sum(event.is_censored for each in simulated for event in each)
+    assert horizon == math.inf or n_censored > 50
 
 
 @given(st.integers(0, 10**6), st.floats(0.5, 2))
@@ -198,15 +199,10 @@ def test_predicted_steps_are_judged_within_a_factor(measured, expected):
     assert judge(measured, 2e6, 1e6) == judge(math.inf, expected, 1e6) == "contradicted"
 
 
-@given(
-    *(st.floats(0.1, 1e4) for _ in range(2)),
-    *(st.floats(0, 10) for _ in range(2)),
-)
-def test_a_signal_exceeds_the_noise_that_has_been_walked(a, b2, level, changed_at):
-    assume(laws.signal_time(a, b2, 1.0) >= changed_at)
-    tau = laws.signal_time(a, b2, level, changed_at)
-    assert tau**2 == pytest.approx(a**2 + b2 * (changed_at + level * (tau - changed_at)))
-    assert laws.signal_time(a, b2, 1.0, changed_at) == pytest.approx(laws.signal_time(a, b2, 1.0))
+@given(st.floats(0.1, 1e4), st.floats(0.1, 1e4), st.floats(0, 10))
+def test_a_signal_exceeds_the_noise_that_has_been_walked(a, b2, level):
+    tau = laws.signal_time(a, b2, level)
+    assert tau**2 == pytest.approx(a**2 + b2 * level * tau)
     assert laws.signal_time(a, b2, 0.0) == pytest.approx(a)
 
 
@@ -242,17 +238,21 @@ def test_a_run_that_ends_before_the_event_counts_only_if_the_law_expects_it():
 
 
 def test_predicted_steps_are_those_of_the_first_cells():
-    """As they were when the predictions were committed."""
+    """As they were when the predictions were committed.
+
+    In arms the noise level is 1 until `since`, so tau^2 = A^2 + B^2 (since + level (tau - since)).
+    """
     runs = [
         run
         for run in predictions.find_runs("grid_*")
-        if (run.learning_rate, batch_of(run)) in FIRST
+        if (run.learning_rate, run.batch_size) in FIRST
     ]
     for each in predictions.read_predictions(predicted_steps.ARMS)["predicted"]:
         cell, since = (each["rate"], each["batch"]), PEAK * BASE_STEPS
         for event in ("fade", "ciwl_90"):
             a, b2 = laws.fit_law(observe(runs, event), SIGNAL_TO_NOISE).times
-            tau = laws.signal_time(a, b2, scaling.noise_level(cell), since)
+            level = scaling.noise_level(cell)
+            tau = laws.signal_time(math.sqrt(a**2 + b2 * since * (1 - level)), b2, level)
             assert (tau - since) / scaling.clock_of(cell) == pytest.approx(each[event], abs=1)
     for each in predictions.read_predictions(predicted_steps.CELLS)["predicted"]:
         cell = each["rate"], each["batch"]
@@ -267,7 +267,7 @@ def test_predicted_steps_are_those_of_the_first_cells():
 def test_predictions_for_larger_batches_follow_from_the_law():
     """As they were when the predictions were committed."""
     default = large_batch.find_transience_runs("default")
-    (base,) = {(run.learning_rate, batch_of(run)) for run in default}
+    (base,) = {(run.learning_rate, run.batch_size) for run in default}
     assert base == BASE
     expected = large_batch.predicted_steps(default, predictions.find_runs("grid_*"))
     rows = predictions.read_predictions(large_batch.PATH)["predicted"]
@@ -285,7 +285,7 @@ def test_events_of_icl_are_judged_when_all_seeds_are_there():
         table = predicted_steps.steps_table(
             large_batch.PATH,
             lambda name: runs,  # noqa: B023
-            large_batch.median_steps,
+            large_batch.median_transience_steps,
             tuple(large_batch.IN_GRID),
         )
         rows = {row.split(" | ")[0].strip("| "): row for row in table.splitlines()[2:]}
@@ -359,18 +359,16 @@ class Run:
     """A run whose Flip rises, peaks and fades at given shares of its length."""
 
     learning_rate: float = BASE[0]
-    batch: int = BASE[1]
+    batch_size: int = BASE[1]
     init_seed: int = 5
     n_steps: int = 32_000
     fade: float = 9000.0
     height: float = 0.8
+    n_evaluated: int = 1000
     provenance: dict = field(init=False)
 
     def __post_init__(self):
-        self.provenance = {
-            "step": self.n_steps,
-            "config": {"data": {"batch_size": self.batch}, "evaluation": {"n_sequences": 1000}},
-        }
+        self.provenance = {"step": self.n_steps}
 
     def curves(self, metric="in_context_accuracy"):
         steps = np.linspace(0, self.n_steps, 201)
@@ -380,7 +378,7 @@ class Run:
         flip = self.height * rise * fall  # one half at the fade
         ciwl = 0.5 + 0.5 / (1 + np.exp(-2 * at))
         values = {"flip": flip, "icl": np.maximum(0.5, flip), "ciwl": ciwl}
-        return Curves(steps * self.batch, values, metric=metric)
+        return Curves(steps * self.batch_size, values, metric=metric)
 
     def timeline(self):
         return timeline(self.curves())
@@ -388,7 +386,7 @@ class Run:
 
 def test_events_are_counted_in_steps():
     for batch in (8, 128):
-        events = event_steps(Run(batch=batch))
+        events = event_steps(Run(batch_size=batch))
         assert events["fade"] == pytest.approx(9000, rel=0.02)
         assert events["emergence"] == pytest.approx(9000 / 6, rel=0.1)
         assert events["emergence"] < events["peak"] < events["fade"]
@@ -530,8 +528,8 @@ class Table:
 def test_states_are_compared_with_what_is_predicted_of_them(monkeypatch):
     steps = [100.0, 3000.0, 6000.0, 20_000.0]
     run = Run()
-    config = {"exemplars": {"n_classes": 6400}, "batch_size": 32}
-    run.provenance["config"] = {"data": config, "model": {"d_model": 64}}
+    data = {"exemplars": {"n_classes": 6400}}
+    run.provenance["config"] = {"data": data, "model": {"d_model": 64}}
     growth = 6400 * 64 * 6e-4**2 * np.array(steps)
     means = [9.0, 1.0, 9.0, 9.0]
     tables = {
@@ -595,10 +593,10 @@ def events_of_cells(exponents, known_exponents):
 
     def sequences(steps, own):
         laws = (
-            steps * (run.learning_rate / BASE[0]) ** -own[0] * (run.batch / BASE[1]) ** -own[1]
+            steps * (run.learning_rate / BASE[0]) ** -own[0] * (run.batch_size / BASE[1]) ** -own[1]
             for run in runs
         )
-        return np.array([*laws]) * [run.batch for run in runs]
+        return np.array([*laws]) * [run.batch_size for run in runs]
 
     known = sequences(2000, known_exponents)
     empty = np.zeros(len(runs))
@@ -688,7 +686,7 @@ def test_what_has_happened_is_not_forecast(log_strengths):
 
 def test_a_forecast_uses_no_run_of_its_own_cell(log_strengths):
     runs, given = events_of_cells((0.3, 0.9), (0.6, 0.6))
-    own = np.array([(run.learning_rate, run.batch) == CELLS[0] for run in runs])
+    own = np.array([(run.learning_rate, run.batch_size) == CELLS[0] for run in runs])
     moved = replace(given, measured=np.where(own, given.measured / 2, given.measured))
     for kind in forecasts.KINDS:
         one, other = (forecasts.forecast_cells(runs, each, kind) for each in (given, moved))
@@ -865,7 +863,7 @@ def check_forecasts(runs):
     """Check the statements on forecasts."""
     grid = forecasts.runs_with_known_part(runs)
     others = forecasts.runs_with_known_part(all_runs())
-    cells = np.array([str((run.learning_rate, batch_of(run))) for run in grid])
+    cells = np.array([str((run.learning_rate, run.batch_size)) for run in grid])
     page = (ROOT / "docs" / "clocks_predictions.md").read_text()
     for event, within, between, other_less in (
         ("crossing", 0.81, -0.12, 0.01),
@@ -927,7 +925,7 @@ def check_forecasts(runs):
 def test_the_kept_runs_show_what_the_page_says():
     """The statements of docs/clocks.md."""
     runs = predictions.find_runs("grid_*")
-    assert len({(run.learning_rate, batch_of(run)) for run in runs}) == 14
+    assert len({(run.learning_rate, run.batch_size) for run in runs}) == 14
 
     def least(event: str) -> str:
         spreads = {name: clock_spread(observe(runs, event), c) for name, c in CLOCKS.items()}
@@ -937,12 +935,12 @@ def test_the_kept_runs_show_what_the_page_says():
     assert least("emergence") == least("peak") == "rate x steps x sqrt(batch)"
     risen = {
         (rate, batch): [
-            has_icl(run) for run in runs if (run.learning_rate, batch_of(run)) == (rate, batch)
+            has_icl(run) for run in runs if (run.learning_rate, run.batch_size) == (rate, batch)
         ]
         for rate, batch in ((2.4e-3, 8), (2.4e-3, 32))
     }
     assert [sum(each) for each in risen.values()] == [0, 1]
-    missing = [run.init_seed for run in runs if batch_of(run) == 512 and not has_icl(run)]
+    missing = [run.init_seed for run in runs if run.batch_size == 512 and not has_icl(run)]
     assert len(missing) == 3 and len(set(missing)) == 1
 
     check_forecasts(runs)

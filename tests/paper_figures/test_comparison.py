@@ -97,7 +97,7 @@ def test_scores_are_what_they_say():
 def test_intervals_are_widened_by_the_errors_of_the_other_task():
     """Off by a factor of 2 in one task: the other task's intervals widen by 2 at each end."""
     measured = np.repeat([20.0, 10.0], 12)
-    each = forecasts_of(measured, [10] * 24, [10] * 24, [10] * 24).recalibrated()
+    each = forecasts_of(measured, [10] * 24, [10] * 24, [10] * 24).recalibrate()
     np.testing.assert_allclose([each.low[-1], each.high[-1]], [5, 20])
     np.testing.assert_allclose([each.low[0], each.high[0]], [10, 10])
 

@@ -27,8 +27,7 @@ def cut(run, n_samples, folder):
     lines = run.path.read_text().splitlines()[: n_samples + 1]
     path = folder / "short.csv"
     path.write_text("\n".join(lines) + "\n")
-    batch = run.provenance["config"]["data"]["batch_size"]
-    step = int(lines[-1].split(",")[0]) // batch
+    step = int(lines[-1].split(",")[0]) // run.batch_size
     return FigureRun("short", path, run.provenance | {"step": step})
 
 

@@ -7,10 +7,11 @@ import sys
 import pytest
 
 import paper_figures
+from coopetition.plot.style import label_of
 from coopetition.tools.errors import UsageError
 from paper_figures.core.figure import Figure, figures_of, find_figure, papers
-from paper_figures.core.plotting import draw_by_setting
-from paper_figures.core.runs import Runs, find_needs
+from paper_figures.core.plotting import SHOWN_EVALUATORS, draw_by_setting, draw_settings
+from paper_figures.core.runs import Runs, find_needs, kept_runs
 from paper_figures.core.verdicts import (
     claims_table,
     explanations,
@@ -113,6 +114,13 @@ def test_runs_of_another_paper_are_drawn_with_all_their_seeds():
     assert result.drawing.axes[0].get_title(loc="left") == "2 layers (n = 3)"
     assert {"ICL, lowest", "IWL, highest"} <= {curve for _, curve, *_ in result.numbers}
     assert [run["config"]["init_seed"] for run in result.provenance["runs"]] == [5, 6, 7]
+
+
+def test_settings_with_different_numbers_of_runs_share_a_legend():
+    runs = kept_runs("glyphs")
+    (legend,) = draw_settings({"one": runs[:1], "all": runs}).drawing.legends
+    expected = [label_of(name) for name in SHOWN_EVALUATORS]
+    assert [text.get_text() for text in legend.get_texts()] == expected
 
 
 @pytest.mark.slow

@@ -1,6 +1,7 @@
 """The runs and tables that are kept are what their records say."""
 
 import json
+import os
 import shutil
 
 import pytest
@@ -9,9 +10,12 @@ from coopetition.tools.errors import UsageError, UserError
 from paper_figures.core import runs as runs_module
 from paper_figures.core.kept_data import (
     DATA,
+    cache_until_changed,
     curves_path,
+    damaged_file_error,
     load_index,
     presets_of,
+    read_other_rows,
     read_rows,
     rows_by_run,
     table_records,
@@ -122,6 +126,12 @@ def test_damaged_curves_are_refused(copied):
             run.curves("loss")
 
 
+def test_git_restores_only_files_of_the_package(tmp_path):
+    kept, other = DATA / "index.json", tmp_path / "index.json"
+    assert f"git checkout -- {kept}" in str(damaged_file_error(kept, "it is empty"))
+    assert "git checkout" not in str(damaged_file_error(other, "it is empty"))
+
+
 @pytest.mark.parametrize("content", ["", "[", "\x00", "[" * 100_000])
 def test_a_damaged_index_is_refused(copied, content):
     data, _ = copied
@@ -136,6 +146,31 @@ def test_a_damaged_table_is_refused(tmp_path, content):
     path.write_text(content)
     with pytest.raises(UserError, match=r"table\.csv"):
         read_rows(path, needed="run_id")
+
+
+def test_a_file_is_read_again_only_after_a_change(tmp_path):
+    path, n_read = tmp_path / "file", 0
+
+    @cache_until_changed(8)
+    def read_upper(path, end):
+        nonlocal n_read
+        n_read += 1
+        return path.read_text().upper() + end
+
+    path.write_text("a")
+    os.utime(path, ns=(0, 1))
+    assert [read_upper(path, end) for end in "!?!?"] == ["A!", "A?", "A!", "A?"]
+    assert n_read == 2
+    path.write_text("b")
+    os.utime(path, ns=(0, 2))
+    assert read_upper(path, "!") == "B!" and n_read == 3
+
+
+def test_rows_of_a_table_can_be_replaced(tmp_path):
+    path = tmp_path / "table.csv"
+    assert read_other_rows(path, "model", ["first"]) == []
+    path.write_text("model,x\nfirst,1\nsecond,2\nfirst,3\n")
+    assert read_other_rows(path, "model", ["first"]) == [{"model": "second", "x": "2"}]
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from transformer.experiments.presets import PRESETS
 
 PLANNED = PRESETS["transience/default"].at("cpu").config
 UNIT = PLANNED.n_steps * PLANNED.data.batch_size / 4  # sequences: the default run lasts 4
-PROVENANCE = {"scale": "cpu", "config": {"evaluation": {"n_sequences": 1000}}}
+PROVENANCE = {"scale": "cpu"}
 
 
 @dataclass
@@ -38,6 +38,7 @@ class MadeUpRun:
     train: float = 0.95
     loss: float = 0.1
     name: str = "made up"
+    n_evaluated: int = 1000
     provenance: dict = field(default_factory=lambda: PROVENANCE)
 
     @property

@@ -16,15 +16,13 @@ for each initial seed: t ~ rate^-a batch^-b.
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from coopetition.dynamics.events import RISEN
-from coopetition.fitting.curves import Curves
+from paper_figures.core.runs import FigureRun
 from transformer.experiments.clocks import BASE
-from transformer.measures.timeline import Timeline
 from transformer.measures.transience import WINDOW, smooth
 
 Array = NDArray[np.floating]
@@ -39,36 +37,6 @@ CLOCKS: Mapping[str, tuple[float, float]] = {
     "rate x steps": (1, 0),
     "rate x steps x sqrt(batch)": (1, 0.5),
 }
-
-
-class TimedRun(Protocol):
-    """A run that was trained or simulated, as far as its events need it."""
-
-    @property
-    def learning_rate(self) -> float:
-        """Return the learning rate."""
-        ...
-
-    @property
-    def init_seed(self) -> int:
-        """Return the seed of the initial parameters."""
-        ...
-
-    @property
-    def provenance(self) -> dict[str, Any]:
-        """Return the number of steps as `step`, and the batch size in `config`."""
-        ...
-
-    def curves(self) -> Curves:
-        """Return the accuracies."""
-        ...
-
-    def timeline(self) -> Timeline:
-        """Return the events, in sequences."""
-        ...
-
-
-Run = TypeVar("Run", bound=TimedRun)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,8 +85,6 @@ class Exponents:
     covariance: Array
     dof: int
     spread: float
-    n_runs: int
-    n_censored: int
 
     def __str__(self) -> str:
         return f"a = {self.combination(1, 0)}, b = {self.combination(0, 1)}"
@@ -138,7 +104,7 @@ def t_interval(value: float, error: float, dof: int) -> Interval:
     return Interval(value, value - half, value + half)
 
 
-def event_steps(run: TimedRun) -> dict[str, float | None]:
+def event_steps(run: FigureRun) -> dict[str, float | None]:
     """Return the steps to each event; None if it is not within the run.
 
     The peak is that of Flip's mean over five evaluations, at the middle one.
@@ -154,13 +120,8 @@ def event_steps(run: TimedRun) -> dict[str, float | None]:
         "ciwl_75": events.ciwl_75,
         "ciwl_90": events.ciwl_90,
     }
-    batch = batch_of(run)
+    batch = run.batch_size
     return {name: None if x is None else float(x) / batch for name, x in sequences.items()}
-
-
-def batch_of(run: TimedRun) -> int:
-    """Return the batch size of a run."""
-    return run.provenance["config"]["data"]["batch_size"]
 
 
 def over_base(cell: Cell, exponents: Sequence[float]) -> float:
@@ -169,20 +130,20 @@ def over_base(cell: Cell, exponents: Sequence[float]) -> float:
     return (cell[0] / BASE[0]) ** p * (cell[1] / BASE[1]) ** q
 
 
-def cells_of(runs: Iterable[Run]) -> dict[Cell, list[Run]]:
+def cells_of(runs: Iterable[FigureRun]) -> dict[Cell, list[FigureRun]]:
     """Return runs by rate and batch size, in their order."""
-    cells: dict[Cell, list[Run]] = {}
-    for run in sorted(runs, key=lambda run: (run.learning_rate, batch_of(run))):
-        cells.setdefault((run.learning_rate, batch_of(run)), []).append(run)
+    cells: dict[Cell, list[FigureRun]] = {}
+    for run in sorted(runs, key=lambda run: (run.learning_rate, run.batch_size)):
+        cells.setdefault((run.learning_rate, run.batch_size), []).append(run)
     return cells
 
 
-def has_icl(run: TimedRun) -> bool:
+def has_icl(run: FigureRun) -> bool:
     """Return whether ICL is preferred at some time: Flip exceeds one half beyond its noise."""
     return run.timeline().flip_peak >= RISEN
 
 
-def observe(runs: Iterable[TimedRun], event: str) -> list[Observation]:
+def observe(runs: Iterable[FigureRun], event: str) -> list[Observation]:
     """Return an event's time in each run; none for a run in which the event is absent."""
     found = []
     for run in runs:
@@ -190,13 +151,13 @@ def observe(runs: Iterable[TimedRun], event: str) -> list[Observation]:
             continue
         time = event_steps(run)[event]
         steps = run.provenance["step"] if time is None else time
-        own = run.learning_rate, batch_of(run), run.init_seed
+        own = run.learning_rate, run.batch_size, run.init_seed
         found.append(Observation(*own, max(steps, 1.0), time is None))
     return found
 
 
 def fit_exponents(observations: Sequence[Observation]) -> Exponents | None:
-    """Return the exponents; None if too few events were seen to tell them."""
+    """Return the exponents; None if too few events determine them."""
     solution = _solve(observations, _with_seeds_and_logs)
     if solution is None:
         return None
@@ -217,8 +178,6 @@ def fit_exponents(observations: Sequence[Observation]) -> Exponents | None:
         covariance,
         dof,
         math.exp(spread),
-        len(observations),
-        sum(each.is_censored for each in observations),
     )
 
 

@@ -37,9 +37,9 @@ from numpy.typing import NDArray
 from coopetition.dynamics.events import FORECAST_EVENTS
 from coopetition.tools.files import markdown_table
 from paper_figures.core.runs import FigureRun
-from paper_figures.studies.clocks.exponents import Observation, batch_of, fit_exponents
+from paper_figures.studies.clocks.exponents import Observation, fit_exponents
 from paper_figures.studies.clocks.predictions import Find, find_runs
-from paper_figures.studies.clocks.readout import STRATEGIES, evaluated_sequences, strengths
+from paper_figures.studies.clocks.readout import STRATEGIES, strengths
 from paper_figures.studies.comparison.compare_theories import all_runs
 from paper_figures.studies.comparison.kept_forecasts import (
     LIKE_OTHERS,
@@ -84,7 +84,9 @@ def observations(
     """Return times of an event in a unit of each run, for a fit of exponents."""
     times, censored = np.minimum(given.measured, given.end) / unit, given.measured > given.end
     return [
-        Observation(run.learning_rate, batch_of(run), run.init_seed, float(time), bool(is_censored))
+        Observation(
+            run.learning_rate, run.batch_size, run.init_seed, float(time), bool(is_censored)
+        )
         for run, time, is_censored in zip(runs, times, censored, strict=True)
     ]
 
@@ -95,7 +97,7 @@ def log_strengths(runs: Sequence[FigureRun], given: EventForecasts) -> Array:
     for run, known in zip(runs, given.known_until, strict=True):
         part = run.curves().between(last=known)
         late = part.between(min((1 - LAST) * known, part.sequences[-1])).values
-        own = strengths(late["train"], late["flip"], evaluated_sequences(run))
+        own = strengths(late["train"], late["flip"], run.n_evaluated)
         icl, ciwl = (float(np.mean(own[name])) for name in STRATEGIES)
         found.append(math.log(icl / ciwl) if icl > ciwl > 0 else math.nan)
     return np.array(found)
@@ -139,8 +141,8 @@ def _filled(ratios: Array, others: Array) -> Array:
 
 def _ratios_of_cells(runs: Sequence[FigureRun], given: EventForecasts, kind: str) -> Array | None:
     """Return t / t_known of each run (row) by each run of another cell; NaN: not used."""
-    batches = np.array([batch_of(run) for run in runs], float)
-    cells = [(run.learning_rate, batch_of(run)) for run in runs]
+    batches = np.array([run.batch_size for run in runs], float)
+    cells = [(run.learning_rate, run.batch_size) for run in runs]
     units = np.tile(batches if kind == BY_CLOCK else given.known_until, (len(runs), 1))
     if kind in WITHOUT_STRENGTHS:
         units *= expected_ratios(given, log_strengths(runs, given), cells)
@@ -165,7 +167,7 @@ def _ratios_of_cells(runs: Sequence[FigureRun], given: EventForecasts, kind: str
 def _forecast_future(given: EventForecasts, ratios: Array) -> EventForecasts:
     """Return the forecasts of `naive_forecasts` for events that are not in the known part.
 
-    Nor are forecast times.
+    Forecast times also lie after the known part.
     """
     is_future = given.measured > given.known_until
     names = [each.name for each in fields(given) if each.name != "runs"]

@@ -16,7 +16,7 @@ from statistics import median
 from textwrap import fill
 
 from paper_figures.core.runs import FigureRun
-from paper_figures.studies.clocks.exponents import CLOCKS, batch_of, observe, over_base
+from paper_figures.studies.clocks.exponents import CLOCKS, observe, over_base
 from paper_figures.studies.clocks.laws import SIGNAL_TO_NOISE, fit_law, time_at_level
 from paper_figures.studies.clocks.predicted_steps import (
     FOLDER,
@@ -38,10 +38,10 @@ TIED = SIGNAL_TO_NOISE.name, "sequences"  # both may hold; then the nearer onset
 find_transience_runs = partial(find_runs, plan="transience")
 
 
-def median_steps(runs: Sequence[FigureRun], event: str) -> float:
+def median_transience_steps(runs: Sequence[FigureRun], event: str) -> float:
     """Return the median of the steps to an event of ICL; a run without it is infinitely late."""
     name = "peak_at" if event == "peak" else event
-    times = ((getattr(icl_events(run), name), batch_of(run)) for run in runs)
+    times = ((getattr(icl_events(run), name), run.batch_size) for run in runs)
     return median(math.inf if time is None else time / batch for time, batch in times)
 
 
@@ -49,7 +49,7 @@ def predicted_steps(
     default: Sequence[FigureRun], grid: Sequence[FigureRun]
 ) -> dict[str, dict[str, float]]:
     """Return the steps to each event by the law and by clocks without noise: clock -> event."""
-    steps = {event: median_steps(default, event) for event in IN_GRID}
+    steps = {event: median_transience_steps(default, event) for event in IN_GRID}
     found = {
         name: {event: time / over_base(CELL, own) for event, time in steps.items()}
         for name, own in CLOCKS.items()
@@ -64,7 +64,7 @@ def predicted_steps(
 
 def table() -> str:
     """Return predicted and measured steps with verdicts, and the tie-break, in Markdown."""
-    steps = steps_table(PATH, find_transience_runs, median_steps, tuple(IN_GRID))
+    steps = steps_table(PATH, find_transience_runs, median_transience_steps, tuple(IN_GRID))
     return f"{steps}\n\n{fill(tie_sentence(find_transience_runs(ARM)), 120)}"
 
 
@@ -72,7 +72,9 @@ def tie_sentence(runs: Sequence[FigureRun]) -> str:
     """Return what the tie-break of the rule says of runs, once all seeds are there."""
     if (n := count_seeds(runs)) < len(SEEDS):
         return f"{n} of {len(SEEDS)} seeds are measured, so the tie-break decides nothing yet."
-    return break_tie({event: median_steps(runs, event) for event in IN_GRID}, last_step(runs))
+    return break_tie(
+        {event: median_transience_steps(runs, event) for event in IN_GRID}, last_step(runs)
+    )
 
 
 def break_tie(measured: Mapping[str, float], end: int) -> str:

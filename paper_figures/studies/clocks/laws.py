@@ -79,13 +79,10 @@ SUM = Law(
 )
 
 
-def signal_time(a: Array, b2: Array, level: Array, changed_at: float = 0.0) -> Array:
-    """Return tau with tau^2 = a^2 + b2 (t + level (tau - t)), in the clock of the scaling rule.
-
-    The noise level is 1 until t, which is before the event.
-    """
-    linear, constant = b2 * level, a**2 + b2 * changed_at * (1 - level)
-    return (linear + np.sqrt(linear**2 + 4 * constant)) / 2
+def signal_time(a: Array, b2: Array, level: Array) -> Array:
+    """Return tau with tau^2 = a^2 + b2 level tau, in the clock of the scaling rule."""
+    linear = b2 * level
+    return (linear + np.sqrt(linear**2 + 4 * a**2)) / 2
 
 
 def time_at_level(time: float, ratio: float, level: float) -> float:

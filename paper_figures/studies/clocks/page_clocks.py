@@ -23,8 +23,8 @@ from paper_figures.studies.clocks.predictions import (
     SGD,
     SGD_RAISED,
     Find,
+    PredictionVerdict,
     Range,
-    Verdict,
     arm_factors,
     find_runs,
     judge_exponents,
@@ -177,7 +177,7 @@ def states_table(scale: Scale = SCALE, data: Path = DATA) -> str:
     return "\n".join([markdown_table(heads, rows), "", *verdicts])
 
 
-def _verdict_on_all(values: Sequence[float | None], predicted: Range) -> Verdict:
+def _verdict_on_all(values: Sequence[float | None], predicted: Range) -> PredictionVerdict:
     """Return whether all values lie in a range; undecided while one is unknown."""
     known = [each for each in values if each is not None]
     if any(not predicted[0] <= each <= predicted[1] for each in known):

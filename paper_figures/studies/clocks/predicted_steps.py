@@ -15,7 +15,12 @@ from coopetition.tools.errors import UsageError
 from coopetition.tools.files import markdown_table
 from paper_figures.core.runs import FigureRun
 from paper_figures.studies.clocks.exponents import EVENTS
-from paper_figures.studies.clocks.predictions import Find, Verdict, find_runs, read_predictions
+from paper_figures.studies.clocks.predictions import (
+    Find,
+    PredictionVerdict,
+    find_runs,
+    read_predictions,
+)
 from paper_figures.studies.clocks.scaling import last_step, median_steps
 from transformer.experiments.clocks import SEEDS, grid_name
 
@@ -49,7 +54,9 @@ def steps_table(
         cell = each["rate"], each["batch"]
         name = each.get("arm", grid_name(*cell))
         runs = find(name)
-        texts = (_judged(runs, partial(median_of, event=event), each[event]) for event in events)
+        texts = (
+            _verdict_text(runs, partial(median_of, event=event), each[event]) for event in events
+        )
         own = [each["clock"]] if "clock" in each else []
         rows.append([*own, f"`{name}`", f"{cell[0]:g}", f"{cell[1]}", *texts])
     first = ["clock"] if "clock" in predicted[0] else []
@@ -61,7 +68,7 @@ def count_seeds(runs: Sequence[FigureRun]) -> int:
     return len({run.init_seed for run in runs})
 
 
-def _judged(
+def _verdict_text(
     runs: list[FigureRun], median_of: Callable[[list[FigureRun]], float], expected: float
 ) -> str:
     if (n := count_seeds(runs)) < len(SEEDS):
@@ -71,7 +78,7 @@ def _judged(
     return f"{expected:,}, {found}: {judge_steps(measured, expected, end)}"
 
 
-def judge_steps(measured: float, expected: float, end: float) -> Verdict:
+def judge_steps(measured: float, expected: float, end: float) -> PredictionVerdict:
     """Return the verdict on predicted steps in runs of some length.
 
     A prediction after their end is contradicted by an event within it, and undecided without one.

@@ -44,7 +44,7 @@ CONTROLS = {  # arm -> the runs that it is compared with
 SGD, SGD_RAISED = "sgd", "sgd_batch_raised"
 ARMS = (*CONTROLS, SGD, SGD_RAISED)
 
-Verdict = Literal["holds", "contradicted", "undecided"]
+PredictionVerdict = Literal["holds", "contradicted", "undecided"]
 Range = tuple[float, float]
 Find = Callable[[str], list[FigureRun]]
 
@@ -102,7 +102,7 @@ def _range(value: Any) -> Range:
     return float(low), float(high)
 
 
-def judge(found: Interval, predicted: Range, tolerance: float, widest: float) -> Verdict:
+def judge(found: Interval, predicted: Range, tolerance: float, widest: float) -> PredictionVerdict:
     """Return the verdict of an interval on a predicted range."""
     low, high = predicted[0] - tolerance, predicted[1] + tolerance
     if found.high < low or found.low > high:
@@ -111,7 +111,7 @@ def judge(found: Interval, predicted: Range, tolerance: float, widest: float) ->
     return "holds" if is_narrow and low <= found.value <= high else "undecided"
 
 
-def judge_exponents(found: Exponents, predicted: Mapping[str, Range]) -> Verdict:
+def judge_exponents(found: Exponents, predicted: Mapping[str, Range]) -> PredictionVerdict:
     """Return the verdict on an idea at an event: all that it predicts must hold."""
     verdicts = {
         judge(found.combination(*COMBINATIONS[name]), each, TOLERANCE, WIDEST)
@@ -120,7 +120,7 @@ def judge_exponents(found: Exponents, predicted: Mapping[str, Range]) -> Verdict
     return next(each for each in ("contradicted", "undecided", "holds") if each in verdicts)
 
 
-def judge_factor(found: Interval, predicted: Range) -> Verdict:
+def judge_factor(found: Interval, predicted: Range) -> PredictionVerdict:
     """Return the verdict on the factor of an arm."""
     with np.errstate(divide="ignore"):
         low, high = map(float, np.log10(predicted))

@@ -18,7 +18,7 @@ from coopetition.fitting.curves import Curves
 from coopetition.model.presets import CIWL, ICL
 from coopetition.tools.files import markdown_table
 from paper_figures.core.kept_data import load_index
-from paper_figures.core.runs import FigureRun, kept_runs
+from paper_figures.core.runs import kept_runs
 
 Array = NDArray[np.float64]
 STRATEGIES = (ICL, CIWL)
@@ -113,7 +113,7 @@ def relations() -> dict[str, dict[str, Relation]]:
     found: dict[str, dict[str, Relation]] = {group: {} for group in GROUPS}
     for preset, scale in dict.fromkeys((each["preset"], each["scale"]) for each in load_index()):
         for run in kept_runs(preset, scale=scale):
-            found[_group_of(preset)][run.name] = relation(run.curves(), evaluated_sequences(run))
+            found[_group_of(preset)][run.name] = relation(run.curves(), run.n_evaluated)
     return {group: own for group, own in found.items() if own}
 
 
@@ -123,11 +123,6 @@ def _group_of(preset: str) -> str:
         for group, patterns in GROUPS.items()
         if any(fnmatchcase(preset, pattern) for pattern in patterns)
     )
-
-
-def evaluated_sequences(run: FigureRun) -> int:
-    """Return the number of sequences of each evaluation."""
-    return run.provenance["config"]["evaluation"]["n_sequences"]
 
 
 def readout_table() -> str:

@@ -16,7 +16,7 @@ import numpy as np
 from coopetition.model.two_cues import SIGNS
 from coopetition.tools.console import print_progress
 from coopetition.tools.files import markdown_table, to_csv, write_text
-from paper_figures.core.kept_data import DATA, read_rows
+from paper_figures.core.kept_data import DATA, read_other_rows, read_rows
 from paper_figures.core.runs import FigureRun, Runs
 from paper_figures.studies.within_class.floors import floors_by_level
 
@@ -43,7 +43,7 @@ Row = Mapping[str, str]
 
 def fit_runs(theories: Sequence[str], path: Path = PATH) -> None:
     """Fit theories to all runs, and replace their rows in the table."""
-    rows = [each for each in _rows(path) if each["theory"] not in theories]
+    rows: list[Any] = read_other_rows(path, "theory", theories)
     for theory in theories:
         rows += [_fit(run, group, theory) for group, run in _runs()]
     write_text(path, to_csv(rows))
@@ -57,10 +57,6 @@ def _runs() -> Iterator[tuple[str, FigureRun]]:
             if run.provenance["run_id"] not in seen:
                 seen.add(run.provenance["run_id"])
                 yield group, run
-
-
-def _rows(path: Path) -> list[Any]:
-    return read_rows(path, needed="theory") if path.exists() else []
 
 
 def _fit(run: FigureRun, group: str, theory: str) -> dict[str, Any]:
@@ -79,9 +75,8 @@ def _fit(run: FigureRun, group: str, theory: str) -> dict[str, Any]:
 
 def fits_table(path: Path = PATH) -> str:
     """Return BIC above the lowest by theory and group of runs, and median errors, in Markdown."""
-    by_theory = {
-        theory: [each for each in _rows(path) if each["theory"] == theory] for theory in THEORIES
-    }
+    rows = read_rows(path, needed="theory")
+    by_theory = {theory: [each for each in rows if each["theory"] == theory] for theory in THEORIES}
     above = {theory: [] for theory in THEORIES}
     for group in GROUPS:
         bic = {name: _sum(_in_group(own, group), "bic") for name, own in by_theory.items()}
@@ -102,7 +97,8 @@ def fits_table(path: Path = PATH) -> str:
 
 def noise_table(path: Path = PATH) -> str:
     """Return the noise of both cues, computed and fitted, by deviation within a class."""
-    own = [each for each in _rows(path) if each["theory"] == "two_cues"]
+    rows = read_rows(path, needed="theory")
+    own = [each for each in rows if each["theory"] == "two_cues"]
     floors, lines = floors_by_level(), []
     for level, found in noise_by_level(own).items():
         cells = [f"{level:g}"]

@@ -26,7 +26,8 @@ from coopetition.model.presets import CIWL, ICL, two_strategies
 from coopetition.model.two_cues import TwoCues
 from coopetition.tools.console import print_progress
 from coopetition.tools.files import markdown_table, to_csv, write_text
-from paper_figures.core.kept_data import DATA, read_rows
+from paper_figures.core.kept_data import DATA, read_other_rows, read_rows
+from paper_figures.core.runs import METRIC, FigureRun
 from paper_figures.studies.clocks.exponents import (
     EVENTS,
     Exponents,
@@ -43,7 +44,6 @@ from transformer.experiments.clocks import (
     grid_name,
     presets,
 )
-from transformer.measures.timeline import Timeline, timeline
 
 Array = NDArray[np.float64]
 PATH = DATA / "simulated" / "clocks.csv"
@@ -52,21 +52,14 @@ NO_LAW = 3.0  # a factor of one standard deviation about a power law that is non
 
 
 @dataclass(frozen=True, slots=True)
-class SimulatedRun:
-    """A run of a model, with what `event_steps` asks of a run."""
+class SimulatedRun(FigureRun):
+    """A run of a model, whose curves are in no file."""
 
-    learning_rate: float
-    init_seed: int
-    provenance: dict[str, Any]
     accuracies: Curves
 
-    def curves(self) -> Curves:
-        """Return the accuracies."""
+    def curves(self, metric: str = METRIC) -> Curves:
+        """Return the accuracies, whatever the metric."""
         return self.accuracies
-
-    def timeline(self) -> Timeline:
-        """Return the events, in sequences."""
-        return timeline(self.accuracies)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -198,17 +191,20 @@ def simulate(
     rng = np.random.default_rng([seed, 1])
     n = evaluation.n_sequences
     seen = {name: rng.binomial(n, each) / n for name, each in exact.items()}
-    provenance = {"step": n_steps, "config": {"data": {"batch_size": batch}}}
-    return SimulatedRun(rate, seed, provenance, Curves(steps * batch, seen, metric="accuracy"))
+    config = {
+        "init_seed": seed,
+        "optim": {"learning_rate": rate},
+        "data": {"batch_size": batch},
+        "evaluation": {"n_sequences": n},
+    }
+    provenance = {"step": n_steps, "config": config}
+    accuracies = Curves(steps * batch, seen, metric="accuracy")
+    return SimulatedRun("simulated", Path(), provenance, accuracies)
 
 
 def write_events(names: Sequence[str], path: Path = PATH) -> None:
     """Simulate models in all cells and with all seeds, and replace their rows in the table."""
-    rows = (
-        [each for each in read_rows(path, needed="model") if each["model"] not in names]
-        if path.exists()
-        else []
-    )
+    rows: list[Any] = read_other_rows(path, "model", names)
     for name in names:
         for rate, batch in CELLS:
             runs = [simulate(MODELS[name], rate, batch, seed) for seed in SEEDS]

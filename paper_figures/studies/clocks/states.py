@@ -9,7 +9,7 @@ import numpy as np
 
 from paper_figures.core.kept_data import DATA, SCALE
 from paper_figures.core.runs import FigureRun, KeptTable, NotKeptError, kept_tables
-from paper_figures.studies.clocks.exponents import batch_of, event_steps
+from paper_figures.studies.clocks.exponents import event_steps
 from transformer.config.run import Scale
 from transformer.experiments.clocks import CROSS, PEAK, grid_name
 
@@ -60,13 +60,13 @@ def at_peak(table: KeptTable) -> tuple[float, float]:
     peak = event_steps(run)["peak"] or PEAK * run.provenance["step"]
     k = int(np.argmin(np.abs(np.log(whole.column("step") / peak))))
     loss, mean, variance = (whole.column(name)[k] for name in ("loss", "squared_mean", "variance"))
-    noise = variance / batch_of(run)
+    noise = variance / run.batch_size
     return math.sqrt(max(mean + noise, 0)) / loss, noise / mean if mean > 0 else math.inf
 
 
 def while_preferred(table: KeptTable) -> Sequence[float]:
     """Return the sharpness over the edge at checkpoints between emergence and fade."""
-    events, batch = table.run.timeline(), batch_of(table.run)
+    events, batch = table.run.timeline(), table.run.batch_size
     if events.emergence is None:
         return []
     end = math.inf if events.fade is None else events.fade

@@ -37,7 +37,7 @@ from coopetition.tools.console import ProgressReport, print_written
 from coopetition.tools.errors import UsageError, abbreviate
 from coopetition.tools.files import to_csv, write_json, write_text
 from coopetition.tools.flags import default_shown_as, parse_flags
-from paper_figures.core.collect import locked
+from paper_figures.core.collect import lock_folder
 from paper_figures.core.figure import find_figure
 from paper_figures.core.kept_data import read_rows
 from paper_figures.core.published import published_curves
@@ -120,7 +120,7 @@ class Problem:
     def write(self, rows: Rows, order: dict[tuple[str, ...], int]) -> None:
         """Add its rows to the table, which is sorted by the keys' order."""
         own = dict(zip(KEYS[self.table], self.key, strict=True))
-        with locked(FOLDER):
+        with lock_folder(FOLDER):
             known = [row for row in self.known_rows() if key_of(self.table, row) != self.key]
             texts = [*known, *({n: _text(v) for n, v in (own | row).items()} for row in rows)]
             texts.sort(key=lambda row: order.get(key_of(self.table, row), len(order)))

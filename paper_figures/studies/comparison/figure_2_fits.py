@@ -58,7 +58,7 @@ def _draw_fades(ax: "Axes") -> Numbers:
 
     numbers: Numbers = []
     raw = forecasts()["toy"]["fade"]
-    recalibrated = raw.recalibrated()
+    recalibrated = raw.recalibrate()
     for k, (run, true) in enumerate(zip(raw.runs, raw.measured / MILLION, strict=True)):
         if math.isinf(true):
             continue

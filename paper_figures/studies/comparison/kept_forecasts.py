@@ -51,13 +51,13 @@ class EventForecasts:
         """Task of each run."""
         return [task_of(run) for run in self.runs]
 
-    def clipped(self, times: Array) -> Array:
+    def clip_log_times(self, times: Array) -> Array:
         """Return log times clipped to what is forecast."""
         return log_clipped(times, self.known_until, self.end)
 
-    def recalibrated(self) -> "EventForecasts":
+    def recalibrate(self) -> "EventForecasts":
         """Return forecasts with intervals recalibrated on the runs of the other tasks."""
-        low, high, measured = map(self.clipped, (self.low, self.high, self.measured))
+        low, high, measured = map(self.clip_log_times, (self.low, self.high, self.measured))
         low, high = recalibrate(low, high, measured, self.tasks)
         return replace(self, low=np.exp(low), high=np.exp(high))
 
@@ -166,7 +166,7 @@ class Score:
 def score(forecasts: Sequence[EventForecasts]) -> Score:
     """Score forecasts of one event or of several together."""
     low, high, true = (
-        np.concatenate([each.clipped(getattr(each, name)) for each in forecasts])
+        np.concatenate([each.clip_log_times(getattr(each, name)) for each in forecasts])
         for name in ("low", "high", "measured")
     )
     measured, value, crps = (

@@ -211,7 +211,7 @@ def _forecast_results(by_theory: Mapping[str, Mapping[str, EventForecasts]]) -> 
     every = {"all theories together": theories, "the toy": ["toy"]}
     for name, chosen in every.items():
         own = [by_theory[theory][event] for theory in chosen for event in FORECAST_EVENTS]
-        raw, recalibrated = score(own), score([each.recalibrated() for each in own])
+        raw, recalibrated = score(own), score([each.recalibrate() for each in own])
         yield (
             f"The share of {raw.n} times that the intervals of {name} hold is {raw.coverage:.2f}, "
             f"with a median width of a factor {raw.width:.1f}; recalibrated, it is "
@@ -220,7 +220,7 @@ def _forecast_results(by_theory: Mapping[str, Mapping[str, EventForecasts]]) -> 
 
 
 def _score_line(theory: str, forecasts: Sequence[EventForecasts]) -> tuple[str, ...]:
-    raw, recalibrated = score(forecasts), score([each.recalibrated() for each in forecasts])
+    raw, recalibrated = score(forecasts), score([each.recalibrate() for each in forecasts])
     factor = "-" if math.isnan(raw.factor) else f"{raw.factor:.2f}"
     return (
         name_text(theory),

@@ -21,7 +21,7 @@ def events_table() -> str:
 
 
 def _kept() -> list[tuple[str, list[FigureRun]]]:
-    """Return the kept runs of each preset at scale cpu; presets of the same runs stand once."""
+    """Return the kept runs of each preset at scale cpu; list runs of several presets once."""
     found = []
     for name in sorted(PRESETS, key=natural_key):
         if name.startswith(PREFIXES):

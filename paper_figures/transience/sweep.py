@@ -34,11 +34,11 @@ class Sweep:
         return needs_of(*(self.preset.format(value) for value in self.labels))
 
     def levels(self, found: Found) -> Levels:
-        """Return what was found by value."""
+        """Return the runs by value of the setting."""
         return dict(zip(self.labels, found, strict=True))
 
     def groups(self, found: Found) -> Groups:
-        """Return what was found by label."""
+        """Return the runs by label of the setting."""
         return dict(zip(self.labels.values(), found, strict=True))
 
     def drawing(

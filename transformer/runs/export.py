@@ -10,7 +10,6 @@ from coopetition.tools.files import (
     check_ending,
     check_writable,
     to_csv,
-    to_json,
     write_json,
     write_text,
 )
@@ -60,7 +59,7 @@ def check_output(run: RunFolder, path: Path, table: dict[str, Any] | None = None
         is_of_run = False
     if not is_of_run:
         raise UsageError(f"--out {path} exists already and is not of this run; {advice}")
-    kept, wanted = _content_of(found), _content_of(json.loads(to_json(table or {})))
+    kept, wanted = _content_of(found), _content_of(table or {})
     differing = [name for name in kept | wanted if kept.get(name) != wanted.get(name)]
     if differing:
         kind = "curves" if not kept else f"a table of {abbreviate(kept['measures'])}"

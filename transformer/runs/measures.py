@@ -58,7 +58,10 @@ def describe_table(
     interventions: tuple[Intervention, ...] = (),
     replace_own: bool = False,
 ) -> dict[str, Any]:
-    """Return what the rows of a table depend on, apart from its steps; see `write_model_table`."""
+    """Return what the rows of a table depend on, apart from its steps, as JSON keeps it.
+
+    See `write_model_table` for the parameters.
+    """
     if not measures:
         names = [name for name, each in MEASURES.items() if each.per == "evaluator"]
         raise UsageError(f"no measures are given; choose from {', '.join(names)}")
@@ -66,7 +69,7 @@ def describe_table(
     names = [*evaluators_of(run.config).data]
     if evaluators is not None:
         names = [*dict.fromkeys(_check_choice("evaluator", names, evaluators))]
-    return {
+    about = {
         "run_id": run.config.run_id(),
         "measures": list(chosen),
         "evaluators": names,
@@ -74,6 +77,7 @@ def describe_table(
         **all_settings(chosen),
         **({"replaces": True} if replace_own else {}),
     }
+    return json.loads(json.dumps(about))
 
 
 def write_model_table(

@@ -245,6 +245,11 @@ class RunConfig:
             return len(others)
         return self.n_steps // every + sum(step % every != 0 for step in others)
 
+    def with_schedule_of(self, other: "RunConfig") -> Self:
+        """Return the run with the checkpoints of another config, and what that keeps of them."""
+        names = ("checkpoint_every", "checkpoint_at", "checkpoints_per_decade", "keep")
+        return replace(self, **{name: getattr(other, name) for name in names})
+
     @property
     def sequences_per_step(self) -> int:
         """Number of sequences per step."""

@@ -578,6 +578,19 @@ def test_a_run_resumes_on_another_machine(whole, tmp_path):
     assert_same_run(whole, train_or_resume(whole.config, run.path, HERE))
 
 
+def test_a_run_of_a_gpu_continues_and_is_evaluated_on_a_cpu(whole, tmp_path, call):
+    path = create_run(tmp_path / "run", whole.config, Machine("cuda:1", 1, "compiled-graph")).path
+    with pytest.raises(UsageError, match="'cuda:1' is not available"):
+        resume(path)
+    (run,) = resume(path, device="cpu")
+    assert_same_run(whole, run)
+    manifest = path / "manifest.json"
+    record = json.loads(manifest.read_text()) | {"device": "cuda", "execution": "graph"}
+    manifest.write_text(json.dumps(record))
+    report = json.loads(call("transformer", "evaluate", path, "--device", "cpu", "--json"))
+    assert report["evaluators"] == evaluate_checkpoint(whole).metrics
+
+
 def test_a_run_that_cannot_be_compiled_is_trained_eagerly(whole, tmp_path, monkeypatch, capsys):
     """Unless compiled steps were asked for."""
 

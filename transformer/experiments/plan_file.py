@@ -17,7 +17,7 @@ from transformer.config.encoders import ENCODERS, ReductionConfig
 from transformer.config.plain import flatten, from_dict
 from transformer.config.registry import Registry
 from transformer.config.run import Scale
-from transformer.config.variants import vary
+from transformer.config.variants import vary, with_texts
 from transformer.data.exemplars.features import FeatureConfig
 from transformer.experiments.presets import PRESETS
 from transformer.sweeps.measure import ModelTable, RunTable
@@ -143,8 +143,8 @@ def _train(name: str, table: Any, scale: Scale, nodes: dict[str, Node]) -> Train
     if isinstance(source, Features):
         config = _trained_on(source, config)
     if given.change:
-        texts = {name: [_text(value)] for name, value in flatten(given.change).items()}
-        (config,) = vary(config, texts).values()
+        texts = {name: _text(value) for name, value in flatten(given.change).items()}
+        config = with_texts(config, texts)
     configs: RunConfig | dict[str, RunConfig] = config
     if given.vary:
         configs = vary(config, {name: _texts(name, v) for name, v in flatten(given.vary).items()})

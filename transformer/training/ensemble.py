@@ -69,9 +69,9 @@ def _on_machine(method: Method) -> Method:
     """Run a method of an ensemble with its threads and precision, whatever the process has."""
 
     @wraps(method)
-    def run(self: "Ensemble", *arguments: Any) -> Any:
+    def run(self: "Ensemble", *arguments: Any, **keywords: Any) -> Any:
         with self.machine.use(self.config.precision):
-            return method(self, *arguments)
+            return method(self, *arguments, **keywords)
 
     return run  # pyright: ignore[reportReturnType]
 

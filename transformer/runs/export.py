@@ -174,6 +174,7 @@ def _times(run: RunFolder, rows: list[Row]) -> list[float]:
         starts.append((first, began - max(before, default=0.0)))
     if not starts:  # older versions recorded no sessions: take the last change of the metrics
         starts = [(0, run.metrics_path.stat().st_mtime - seconds[-1])]
+    starts[0] = (0, starts[0][1])  # rows of sessions before the first recorded one are its own, too
     return [
         # the last session that began before the row; step 0 is measured in one that begins there
         each + [zero for first, zero in starts if first < row["step"] or first == 0][-1]

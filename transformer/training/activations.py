@@ -3,7 +3,7 @@
 import math
 
 from transformer.config import ModelConfig, RunConfig
-from transformer.model.resnet import GROUPS, STEM
+from transformer.model.resnet import STEM, resnet_blocks, same_padding
 
 
 def saved_numbers(config: RunConfig, d_features: int) -> int:
@@ -13,12 +13,8 @@ def saved_numbers(config: RunConfig, d_features: int) -> int:
     """
     model, batch_size, context = config.model, config.data.batch_size, config.data.context
     n_tokens = 2 * context + 1
-    numbers = sum(
-        _layer_numbers(model, n_tokens, is_last=layer == model.n_layers - 1)
-        for layer in {0, model.n_layers - 1}
-    )
-    if model.n_layers > 2:
-        numbers += (model.n_layers - 2) * _layer_numbers(model, n_tokens, is_last=False)
+    numbers = (model.n_layers - 1) * _layer_numbers(model, n_tokens, is_last=False)
+    numbers += _layer_numbers(model, n_tokens, is_last=True)
     numbers += _norm_numbers(model) + config.data.exemplars.n_classes  # final residual, logits
     if model.encoder == "resnet":
         numbers += (context + 1) * _resnet_numbers(model.d_model, round(d_features**0.5))
@@ -84,17 +80,16 @@ def _resnet_numbers(d_model: int, side: int) -> int:
     # pooling also keeps where each maximum is, as int64
     numbers = _padded(side, 7, 2) + STEM * (2 * half**2 + pooled + 3 * quarter**2)
     size = quarter
-    for outputs, group_stride in (*GROUPS, (d_model, 2)):
-        inner = outputs // 4
-        for block, stride in enumerate((group_stride, 1)):
-            out = -(-size // stride)
-            numbers += inner * (2 * size**2 + _padded(size, 3, stride) + 2 * out**2)
-            numbers += outputs * (2 + (block == 0)) * out**2  # a first one's shortcut has a filter
-            size = out
+    for name, _, outputs, stride in resnet_blocks(d_model):
+        inner, out = outputs // 4, -(-size // stride)
+        numbers += inner * (2 * size**2 + _padded(size, 3, stride) + 2 * out**2)
+        has_filter = name.endswith(".0.")  # in its shortcut
+        numbers += outputs * (2 + has_filter) * out**2
+        size = out
     return numbers
 
 
 def _padded(size: int, kernel: int, stride: int) -> int:
     """Return the pixels of a square image that is padded at one end more, as a copy; else 0."""
-    total = max((-(-size // stride) - 1) * stride + kernel - size, 0)
-    return (size + total) ** 2 if total % 2 else 0
+    before, after = same_padding(size, kernel, stride)
+    return (size + before + after) ** 2 if before != after else 0

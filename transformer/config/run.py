@@ -276,8 +276,7 @@ class RunConfig:
             evaluation = replace(evaluation, n_classes=0, n_exemplars=0)
         else:
             exemplars = exemplars.with_fields(n_classes=data.exemplars.n_classes)
-            repeats = data.repeats or exemplars.n_exemplars <= data.context
-            data = replace(data, exemplars=exemplars, repeats=repeats)
+            data = data.drawn_from(exemplars)
             evaluation = replace(
                 evaluation, n_exemplars=min(evaluation.n_exemplars, exemplars.n_exemplars)
             )

@@ -18,6 +18,7 @@ from transformer.config import to_dict
 from transformer.runs.folder import RunFolder
 from transformer.runs.layout import MANIFEST
 from transformer.runs.manifest import read_sessions
+from transformer.runs.metrics import thin
 
 NOT_EXPORTED = {"step", "sequences", "seconds"}  # sequences is the first column, seconds differ
 DIGITS = 5  # significant; the noise of the evaluation sets is far above
@@ -84,7 +85,7 @@ def curves_csv(rows: list[Row], spacing: float = 0.0) -> str:
     passing a level, happened within this share of the sequences seen.  Where noise makes a curve
     pass a level several times, another passage may be left than the full curve shows first.
     """
-    rows = _thin(rows, spacing)
+    rows = _thin_rows(rows, spacing)
     names = dict.fromkeys(name for row in rows for name in row)
     known = [n for n in names if n not in NOT_EXPORTED and any(r.get(n) is not None for r in rows)]
     return to_csv(
@@ -109,20 +110,14 @@ def describe_run(run: RunFolder, rows: list[Row]) -> dict[str, Any]:
     )
 
 
-def _thin(rows: list[Row], spacing: float) -> list[Row]:
+def _thin_rows(rows: list[Row], spacing: float) -> list[Row]:
     """Thin rows to a minimum relative spacing; keep the last, and the extremes of each metric."""
-    always = {len(rows) - 1}
+    always: set[int] = set()
     for name in dict.fromkeys(name for row in rows for name in row if "/" in name):
         values = {n: row[name] for n, row in enumerate(rows) if row.get(name) is not None}
         if values:
             always |= {max(values, key=values.__getitem__), min(values, key=values.__getitem__)}
-    kept: list[Row] = []
-    due = 0.0
-    for number, row in enumerate(rows):
-        if row["sequences"] >= due or number in always:
-            kept.append(row)
-            due = row["sequences"] * (1 + spacing)
-    return kept
+    return [rows[number] for number in thin([row["sequences"] for row in rows], spacing, always)]
 
 
 def write_tensorboard(run: RunFolder, folder: Path) -> None:

@@ -18,6 +18,7 @@ from transformer.data.exemplar_sets import load_exemplars
 from transformer.measures import MEASURES, PER_RUN, Row, all_settings, find_measures
 from transformer.measures.of_models import View
 from transformer.runs.folder import RunFolder
+from transformer.runs.metrics import thin
 from transformer.runs.models import load_model, load_state
 
 
@@ -42,12 +43,8 @@ def measure_run(run: RunFolder, name: str) -> Iterator[Row]:
 
 def thin_steps(steps: Iterable[int], spacing: float) -> list[int]:
     """Thin rising steps to a minimum relative spacing; keep the last."""
-    kept, due, last = [], 0.0, None
-    for last in steps:
-        if last >= due:
-            kept.append(last)
-            due = last * (1 + spacing)
-    return kept if last in (None, *kept[-1:]) else [*kept, last]
+    steps = [*steps]
+    return [steps[number] for number in thin(steps, spacing)]
 
 
 def describe_table(

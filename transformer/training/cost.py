@@ -26,9 +26,6 @@ from transformer.training.step import GROUPED, TrainState, moment_names
 
 MAX_TENSORS = 20_000  # with more, one step takes ten seconds, whatever their sizes
 TENSOR_S = 5e-4  # seconds of a plain step per tensor, on a core of 2026
-UPDATE_PASSES = 10  # times that a step with Adam reads or writes a number per parameter
-SAVED_PASSES = 4  # likewise for a number that the forward pass keeps
-FEATURE_PASSES = 9  # likewise for a feature: gathered, scaled, shifted, copied into a graph, used
 TIMED_S = 2.0  # seconds for which a forecast times steps, and evaluations
 MAX_S = 1e13  # a timedelta holds that many seconds, a third of a million years
 
@@ -145,17 +142,6 @@ def evaluation_pieces(configs: list[RunConfig], machine: Machine) -> Counter[Pie
 def largest_piece(pieces: Iterable[Piece]) -> Piece:
     """Return the piece with most sequences of all runs."""
     return max(pieces, key=lambda piece: piece.n_runs * piece.n_sequences)
-
-
-def moved_bytes(config: RunConfig, d_features: int) -> int:
-    """Return the bytes that a step of one run moves to and from memory at least.
-
-    Matrix products read parameters twice; gradients are written and read, and Adam reads and writes
-    parameters and moments.  What the forward pass keeps is written and read twice, with its slope.
-    """
-    n_parameters = count_numbers(trained_shapes(config, d_features))
-    moved = UPDATE_PASSES * n_parameters + SAVED_PASSES * saved_numbers(config, d_features)
-    return _width(config) * moved + FEATURE_PASSES * batch_bytes([config], d_features)
 
 
 def batch_bytes(configs: list[RunConfig], d_features: int) -> int:
@@ -321,7 +307,7 @@ def _repeated_evaluation(
     exemplars, shape = RunExemplars([one] * piece.n_runs), (state.context + 1, piece.n_sequences)
     zeros = torch.zeros(shape, dtype=torch.int64, device=state.device)
     sequences = [Sequences(zeros, zeros[1:], zeros[0])] * piece.n_runs
-    parameters = state.of_runs([*range(piece.n_runs)])
+    parameters = state.select_parameters([*range(piece.n_runs)])
     return lambda: evaluate_runs(parameters, config.model, exemplars, sequences)
 
 

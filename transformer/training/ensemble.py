@@ -223,7 +223,7 @@ class Ensemble:
         replace_own: bool = False,
     ) -> dict[int, Metrics]:
         """Return what `evaluate` does, of some runs at once."""
-        parameters = self.train_state.of_runs(numbers)
+        parameters = self.train_state.select_parameters(numbers)
         own = [() if replace_own else self.configs[number].interventions for number in numbers]
         intervened = self._intervene(numbers, own, further, parameters)
         if intervened:
@@ -305,7 +305,7 @@ class Ensemble:
 
     def model(self, number: int = 0) -> Model:
         """Return a copy of a run's transformer as it is now, in float32 on the CPU."""
-        weights = self.train_state.of_run(number).items()
+        weights = self.train_state.run_parameters(number).items()
         copies = {name: value[0].detach().cpu().float().clone() for name, value in weights}
         config = self.configs[number]
         return Model(config.model, copies, self.step, config.interventions)

@@ -14,9 +14,11 @@ from coopetition.tools.locks import hold
 from transformer.config.interventions import Intervention
 from transformer.config.plain import to_named_dict
 from transformer.data.evaluators import evaluators_of
-from transformer.data.exemplar_sets import load_exemplars
-from transformer.measures import MEASURES, PER_RUN, Row, all_settings, find_measures
+from transformer.data.exemplar_sets import Exemplars, load_exemplars
+from transformer.data.sequences import Sequences
+from transformer.measures import MEASURES, PER_RUN, Measure, Row, all_settings, find_measures
 from transformer.measures.of_models import View
+from transformer.model.loaded import Model
 from transformer.runs.folder import RunFolder
 from transformer.runs.metrics import thin
 from transformer.runs.models import load_model, load_state
@@ -116,7 +118,8 @@ def write_model_table(
     chosen = find_measures(measures, "evaluator")
     planned = [step for step in run.steps() if run.config.is_checkpoint(step)]
     wanted = planned if steps is None else _check_choice("step", run.steps(), steps)
-    sets = run.evaluation_sets()
+    drawn = run.evaluation_sets()
+    sets = {name: drawn[name] for name in about["evaluators"]}
     interventions = tuple(each.resolved() for each in interventions)
     exemplars = load_exemplars(run.config.data.exemplars)
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -135,13 +138,7 @@ def write_model_table(
                 if replace_own:
                     model.interventions = ()
                 with model.intervened(*interventions):
-                    done[step] = [
-                        {"evaluator": evaluator, "measure": name} | row
-                        for evaluator in about["evaluators"]
-                        for view in [View(model, evaluator, exemplars, sets[evaluator])]
-                        for name, measure in chosen.items()
-                        for row in measure(view)
-                    ]
+                    done[step] = _measure_model(model, chosen, exemplars, sets)
                 file.write(json.dumps({"step": step, "rows": done[step]}) + "\n")
                 file.flush()
                 progress.advance()
@@ -150,6 +147,22 @@ def write_model_table(
         write_text(out, _table(run, {step: done[step] for step in wanted}))
         partial.unlink()
     return about | {"steps": wanted}
+
+
+def _measure_model(
+    model: Model,
+    measures: dict[str, Measure],
+    exemplars: Exemplars,
+    sets: dict[str, Sequences],
+) -> list[Row]:
+    """Return the rows of each measure of a model, on each evaluator's sequences."""
+    rows: list[Row] = []
+    for evaluator, sequences in sets.items():
+        view = View(model, evaluator, exemplars, sequences)
+        for name, measure in measures.items():
+            start: Row = {"evaluator": evaluator, "measure": name}
+            rows += [start | row for row in measure(view)]
+    return rows
 
 
 @contextmanager

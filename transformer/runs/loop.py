@@ -10,6 +10,8 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import torch
+
 from coopetition.tools.console import ProgressReport, print_progress
 from coopetition.tools.errors import Interrupted, UsageError, UserError
 from coopetition.tools.files import check_writable, write_all, write_npz
@@ -18,7 +20,8 @@ from transformer.config import RunConfig
 from transformer.config.interventions import Intervention, check_interventions
 from transformer.config.variants import check_together
 from transformer.data.evaluators import draw_evaluation_sets
-from transformer.measures.metrics import means
+from transformer.measures.metrics import evaluate, means
+from transformer.model.hooks import Intervened
 from transformer.runs.folder import (
     RunFolder,
     check_new_folder,
@@ -37,6 +40,7 @@ from transformer.runs.metrics import append_row, metrics_until, summarise, sync
 from transformer.runs.prepare import prepare, resolve_recorded
 from transformer.runs.recovery import newest_weights, plan_recovery
 from transformer.runs.writer import CheckpointWriter
+from transformer.training.cost import all_shapes
 from transformer.training.ensemble import Checkpoint, Ensemble, Metrics, ResolvedRun
 from transformer.training.machine import Machine, choose_device, keep_freed_memory
 
@@ -309,12 +313,24 @@ def evaluate_checkpoint(
         checkpoint, damaged = newest_weights(run)
         print_warnings(damaged)
     (resolved,) = resolve_recorded([run.config], with_start=False)
-    resolved = replace(resolved, evaluation_sets=run.evaluation_sets())
-    ensemble = Ensemble([resolved], run.machine)
-    ensemble.restore_weights(0, checkpoint)
-    evaluated = ensemble.evaluate(interventions, replace_own)[0]
-    table = {name: means(metrics) for name, metrics in evaluated.items()}
-    return Evaluation(ensemble.step, table, dict(ensemble.acted))
+    checkpoint.check_trained_on(resolved.fingerprint)
+    model, device = run.config.model, torch.device(run.machine.device)
+    dtype = torch.float64 if run.config.precision == "float64" else torch.float32
+    parameters = {
+        name: checkpoint.tensors[name][None].to(device, dtype)
+        for name in all_shapes(run.config, resolved.exemplars.d_features)
+    }
+    alone = Intervened([own], model, parameters)
+    intervened = Intervened([(*own, *interventions)], model, parameters, alone)
+    exemplars = resolved.exemplars.to(device)
+    with run.machine.use(run.config.precision):
+        table = {
+            name: means(
+                evaluate(parameters, model, exemplars, sequences.to(device), intervened or None)
+            )
+            for name, sequences in run.evaluation_sets().items()
+        }
+    return Evaluation(checkpoint.step, table, dict(intervened.acted))
 
 
 class Session:

@@ -37,10 +37,10 @@ from transformer.runs.loop import catch_stop_signals
 from transformer.sweeps.plan import ALL_NODES, Node, Plan
 from transformer.sweeps.status import NodeStatus, plan_status
 from transformer.sweeps.train import Features, Train
-from transformer.training.activations import saved_numbers
+from transformer.training.activations import saved_elements
 from transformer.training.cost import (
     batch_bytes,
-    count_numbers,
+    count_elements,
     evaluation_pieces,
     state_bytes,
     trained_shapes,
@@ -125,7 +125,7 @@ class Gpu:
         """Return the seconds of an evaluation, and of the eager step for the gradients' norms."""
         first = configs[0]
         # each number of the forward pass is written and read
-        per_sequence = 2 * NUMBER_BYTES * saved_numbers(first, d_features) / first.data.batch_size
+        per_sequence = 2 * NUMBER_BYTES * saved_elements(first, d_features) / first.data.batch_size
         seconds = self._moving(configs, d_features) + len(configs) * self.row_s
         n_launches = count_kernels(first.model)
         for piece, count in evaluation_pieces(configs, GPU).items():
@@ -148,8 +148,8 @@ def moved_bytes(config: RunConfig, d_features: int) -> int:
     Matrix products read parameters twice; gradients are written and read, and Adam reads and writes
     parameters and moments.  What the forward pass keeps is written and read twice, with its slope.
     """
-    n_parameters = count_numbers(trained_shapes(config, d_features))
-    moved = UPDATE_PASSES * n_parameters + SAVED_PASSES * saved_numbers(config, d_features)
+    n_parameters = count_elements(trained_shapes(config, d_features))
+    moved = UPDATE_PASSES * n_parameters + SAVED_PASSES * saved_elements(config, d_features)
     return NUMBER_BYTES * moved + FEATURE_PASSES * batch_bytes([config], d_features)
 
 

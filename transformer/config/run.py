@@ -63,7 +63,7 @@ class EvaluationConfig:
         for name in self.also:
             require(
                 not EVALUATORS[name].default and self.also.count(name) == 1,
-                f"also={name!r} is there already; leave it out",
+                f"also={name!r} is already included; leave it out",
             )
 
     def resolved(self, data: DataConfig) -> Self:

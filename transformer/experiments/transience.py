@@ -196,7 +196,7 @@ def _with_exemplars(config: RunConfig, exemplars: ExemplarConfig) -> RunConfig:
 
 
 def _scaled_length(config: RunConfig, factor: float) -> RunConfig:
-    """Return a run that is so many times as long, with as many evaluations and checkpoints."""
+    """Return a run that is `factor` times as long, with as many evaluations and checkpoints."""
     every = round(factor * config.evaluation.every)
     return replace(
         config,

@@ -70,7 +70,7 @@ class State:
 def check_measurable(config: RunConfig) -> None:
     """Raise `UsageError` for a run whose training loss is not that of the measures.
 
-    With batch norm, the loss is no mean over sequences.
+    With batch norm, the loss is not a mean over sequences.
     """
     reasons = {
         "interventions": config.interventions,

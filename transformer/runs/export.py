@@ -152,7 +152,7 @@ def _list_events(folder: Path) -> list[Path]:
     others = [path.name for path in files if not path.name.startswith(TENSORBOARD_PREFIX)]
     if others:
         raise UsageError(
-            f"--out {folder} holds {others[0]}, no file of TensorBoard's; name a new folder"
+            f"--out {folder} holds {others[0]}, which is not a TensorBoard file; name a new folder"
         )
     return files
 

@@ -38,7 +38,7 @@ def metrics_until(path: Path, step: int) -> tuple[float, bytes]:
 
 
 def first_missing(path: Path, every: int, last: int) -> int:
-    """Return the first evaluated step (every so many, and the last) without a whole line.
+    """Return the first evaluated step (every `every` steps, and the last) without a line.
 
     A run can continue only from a checkpoint before it, since lines are not made again.
     """

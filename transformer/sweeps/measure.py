@@ -50,7 +50,10 @@ class Table(Node):
                 raise UsageError(f"{self.name} measures {name}, which is not a training node")
 
     def is_done(self, runs: Path) -> bool:
-        """Return whether the table is there, undamaged, of the runs that are there."""
+        """Return whether the table is there, undamaged, of the runs that are there.
+
+        A record of an older version has no hash; then any table is accepted.
+        """
         folder = runs / self.name
         try:
             content = hash_of(folder / FILE)
@@ -68,7 +71,7 @@ class Table(Node):
         write_json(folder / RECORD, self._whole_record(runs, hash_of(folder / FILE)))
 
     def _whole_record(self, runs: Path, content: str) -> dict[str, Any]:
-        """Return the record of a table with this hash; older records have no hash."""
+        """Return the record of a table with this hash."""
         return self.record(runs) | {CONTENT: content}
 
     def write(self, runs: Path, file: Path) -> None:

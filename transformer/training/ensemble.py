@@ -150,7 +150,7 @@ class Ensemble:
         return why
 
     def is_evaluation(self, step: int) -> bool:
-        """Return whether runs are evaluated after this step: every so many, and the last."""
+        """Return whether runs are evaluated after `step`: by `evaluation.every`, and at the end."""
         return step == self.config.n_steps or step % self.config.evaluation.every == 0
 
     @_on_machine

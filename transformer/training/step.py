@@ -34,7 +34,7 @@ Moments = dict[str, Tensor]
 Numbers = tuple[Tensor, Tensor, Tensor]  # `step_numbers`, each (R, 1) or (R, P)
 Rule = Callable[[OptimConfig, Tensor, Tensor, Moments, Numbers], None]
 
-GROUPED = 2**14  # parameters of at most so many numbers are updated as one tensor
+GROUPED = 2**14  # parameters of at most this many elements are updated as one tensor
 
 
 def step_numbers(optim: OptimConfig, step: int) -> tuple[float, float, float]:

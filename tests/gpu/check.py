@@ -29,7 +29,7 @@ from torch import Tensor
 from coopetition.tools.console import SWITCH
 from coopetition.tools.errors import UserError, is_lack_of_memory
 from coopetition.tools.files import check_writable, write_json
-from tests.gpu.plan import DEVICE_HELP, candidates, check_minutes
+from tests.gpu.plan import DEVICE_HELP, candidates, check_minutes, moved_bytes
 from transformer.config import DataConfig, EvaluationConfig, ModelConfig, OptimConfig, RunConfig
 from transformer.config.interventions import Intervention
 from transformer.config.run import Scale
@@ -38,7 +38,6 @@ from transformer.data.exemplars.synthetic import GaussianConfig
 from transformer.runs.layout import CHECKPOINTS, step_file
 from transformer.runs.loop import in_memory, train
 from transformer.runs.manifest import describe_software
-from transformer.training.cost import moved_bytes
 from transformer.training.ensemble import Ensemble, new_train_state
 from transformer.training.execution import repeated_step, seconds_of
 from transformer.training.machine import Execution, Machine
@@ -209,8 +208,8 @@ def check_losses(context: Context, config: RunConfig, execution: Execution) -> d
 def check_alone(context: Context, execution: Execution) -> dict[str, Any]:
     """Compare a run of an ensemble with the same run alone."""
     configs = two_seeds(base(context.sizes, mlp_ratio=4))
-    together = train_in_memory(context.device, execution, *configs).train_state.of_run(1)
-    alone = train_in_memory(context.device, execution, configs[1]).train_state.of_run(0)
+    together = train_in_memory(context.device, execution, *configs).train_state.run_parameters(1)
+    alone = train_in_memory(context.device, execution, configs[1]).train_state.run_parameters(0)
     errors = [
         (together[name] - value).norm() / value.norm().clamp_min(1e-30)
         for name, value in alone.items()

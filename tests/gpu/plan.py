@@ -37,8 +37,14 @@ from transformer.runs.loop import catch_stop_signals
 from transformer.sweeps.plan import ALL_NODES, Node, Plan
 from transformer.sweeps.status import NodeStatus, plan_status
 from transformer.sweeps.train import Features, Train
-from transformer.training.activations import saved_numbers
-from transformer.training.cost import evaluation_pieces, moved_bytes, state_bytes
+from transformer.training.activations import saved_elements
+from transformer.training.cost import (
+    batch_bytes,
+    count_elements,
+    evaluation_pieces,
+    state_bytes,
+    trained_shapes,
+)
 from transformer.training.machine import Machine
 
 MINUTES, MAX_MINUTES = 9.0, 24 * 60.0
@@ -49,6 +55,10 @@ STOP_S = 30.0  # in which a sweep that is asked to stop writes its checkpoints
 FILE = Path(__file__)
 QUICK = FILE.with_name("quick_plan.py")
 GPU = Machine("cuda", 1, "auto")
+UPDATE_PASSES = 10  # times that a step with Adam reads or writes a number per parameter
+SAVED_PASSES = 4  # likewise for a number that the forward pass keeps
+FEATURE_PASSES = 9  # likewise for a feature: gathered, scaled, shifted, copied into a graph, used
+NUMBER_BYTES = 4  # of a parameter in float32
 GATHER_KERNELS = 6  # kernels that gather the features of a set of exemplars
 METRIC_KERNELS = 55  # kernels that compute metrics from logits
 STOPPED = (129, 130, 137, 143)  # exit codes of SIGHUP, SIGINT, SIGKILL and SIGTERM
@@ -115,7 +125,7 @@ class Gpu:
         """Return the seconds of an evaluation, and of the eager step for the gradients' norms."""
         first = configs[0]
         # each number of the forward pass is written and read
-        per_sequence = 2 * 4 * saved_numbers(first, d_features) / first.data.batch_size
+        per_sequence = 2 * NUMBER_BYTES * saved_elements(first, d_features) / first.data.batch_size
         seconds = self._moving(configs, d_features) + len(configs) * self.row_s
         n_launches = count_kernels(first.model)
         for piece, count in evaluation_pieces(configs, GPU).items():
@@ -130,6 +140,17 @@ class Gpu:
 
 
 H200 = Gpu(4.8e12)  # as its maker states
+
+
+def moved_bytes(config: RunConfig, d_features: int) -> int:
+    """Return the bytes that a step of one run in float32 moves to and from memory at least.
+
+    Matrix products read parameters twice; gradients are written and read, and Adam reads and writes
+    parameters and moments.  What the forward pass keeps is written and read twice, with its slope.
+    """
+    n_parameters = count_elements(trained_shapes(config, d_features))
+    moved = UPDATE_PASSES * n_parameters + SAVED_PASSES * saved_elements(config, d_features)
+    return NUMBER_BYTES * moved + FEATURE_PASSES * batch_bytes([config], d_features)
 
 
 def count_kernels(model: ModelConfig) -> int:

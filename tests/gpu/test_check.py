@@ -178,7 +178,7 @@ def test_numbers_of_a_second_run_that_differ_fail(wrong, is_wrong, tmp_path, mon
         is_together = (len(configs) == 2) == (is_wrong == "cuda")
         pairs = {"a": values[:1], "b": values[1:] if is_together else torch.ones(1)}
         return SimpleNamespace(
-            train_state=SimpleNamespace(loss_sum=values, of_run=lambda number: pairs)
+            train_state=SimpleNamespace(loss_sum=values, run_parameters=lambda number: pairs)
         )
 
     monkeypatch.setattr(check, "train_in_memory", train)

@@ -34,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _prepare(arguments: list[str]) -> list[str]:
     """Load the plugins that arguments name; return the other arguments."""
     if arguments and arguments[0] in REMOVED:
-        raise UsageError(f"{arguments[0]} is no command any more: {REMOVED[arguments[0]]}")
+        raise UsageError(f"{arguments[0]} was removed: {REMOVED[arguments[0]]}")
     if not any(each.startswith("--plugin") for each in arguments):
         return arguments
     from transformer.config.registry import load_plugin

@@ -38,7 +38,7 @@ class MovedRunFlags(RunFlags):
     threads: Annotated[int | None, AS_RECORDED] = None
     """Number of CPU threads."""
     execution: Annotated[str | None, AS_RECORDED] = None
-    """How steps are executed: `auto`, `eager`, `compiled` or `graph`."""
+    """How steps are executed: `auto`, `eager`, `compiled`, `graph` or `compiled-graph`."""
     data_path: Annotated[str | None, AS_RECORDED] = None
     """File or folder of the exemplars, if it has moved."""
 

@@ -7,6 +7,32 @@ from transformer.config.run import Scale
 
 
 @dataclass(frozen=True, kw_only=True)
+class Data:
+    """List data modes, exemplar kinds, evaluators and encoders."""
+
+    json: bool = False
+    """Print one JSON object per row."""
+
+    def execute(self) -> None:
+        from transformer.config.data import EXEMPLAR_KINDS, MODES
+        from transformer.config.encoders import ENCODERS
+        from transformer.config.evaluators import EVALUATORS
+
+        tables = {
+            "--data.mode": MODES,
+            "--exemplars": EXEMPLAR_KINDS,
+            "evaluator": EVALUATORS,
+            "embed --encoder": ENCODERS,
+        }
+        rows = [
+            {"for": flag, "name": name, "what": summary}
+            for flag, registry in tables.items()
+            for name, summary in registry.summaries().items()
+        ]
+        print_rows(rows, as_json=self.json)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Interventions:
     """List the interventions with their settings."""
 

@@ -8,8 +8,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import tyro
-
 from coopetition.tools.errors import UsageError
 from coopetition.tools.flags import default_shown_as
 from transformer.cli._runs import RunFlags, runs_with_outputs
@@ -21,8 +19,6 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Flags(RunFlags):
-    run: tyro.conf.Positional[Path]
-    """Folder of a run, or of runs that were trained together."""
     measures: tuple[str, ...]
     """Names of measures with `per` = `evaluator` in the list of the command `measures`."""
     out: Path

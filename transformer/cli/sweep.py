@@ -200,8 +200,7 @@ def _check_folder(flags: Flags) -> None:
     for each in (runs, *runs.parents):
         if (each / MANIFEST).exists() or (each / ENSEMBLE).exists():
             raise UsageError(
-                f"--runs {flags.runs}: {each} is the folder of a run that was trained by itself; "
-                "choose another folder for the sweep"
+                f"--runs {flags.runs}: {each} is a run folder; choose another folder for the sweep"
             )
     if flags.slurm and "%" in str(runs):
         raise UsageError(
@@ -210,7 +209,7 @@ def _check_folder(flags: Flags) -> None:
     nearest = next(each for each in (runs, *runs.parents) if os.path.exists(each))
     if not (nearest.is_dir() and os.access(nearest, os.X_OK)):
         raise UsageError(
-            f"--runs {runs}: {nearest} is no folder that can be opened; choose another"
+            f"--runs {runs}: {nearest} is not a folder, or cannot be opened; choose another"
         )
     if not (flags.status or flags.dry_run):
         check_writable(log_path(runs, "sweep"))

@@ -158,6 +158,14 @@ class DataConfig:
         """Number of classes that are trained on, the first ones."""
         return self.exemplars.n_classes - self.held_out
 
+    def drawn_from(self, exemplars: ExemplarConfig) -> Self:
+        """Return the data with other exemplars.
+
+        They may repeat in a sequence if they are too few to differ, whatever `repeats` was.
+        """
+        repeats = self.repeats or exemplars.n_exemplars <= self.context
+        return replace(self, exemplars=exemplars, repeats=repeats)
+
     def shares(self) -> tuple[tuple[str, float], ...]:
         """Return modes and their shares, which sum to 1."""
         return self.mixture or ((self.mode, 1.0),)

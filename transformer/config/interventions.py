@@ -148,7 +148,8 @@ def check_interventions(interventions: tuple[Intervention, ...], model: ModelCon
     writers: dict[str, Intervention] = {}
     for each in interventions:
         require(
-            isinstance(each, Intervention), f"{each!r:.80} is no intervention; give values of them"
+            isinstance(each, Intervention),
+            f"{each!r:.80} is not an intervention; give values of them",
         )
         each.check(model)
         for what in sorted(each.claims_in(model)):
@@ -169,7 +170,7 @@ def _has_effect(
     others: list[tuple[Intervention, dict[str, tuple[str, ...]]]],
     model: ModelConfig,
 ) -> bool:
-    """Whether the logits depend on a place that it changes and no later one overwrites."""
+    """Return whether the logits depend on a place that it changes and no later one overwrites."""
     overwritten = {place: read for _, own in others for place, read in own.items()}
     changed = each.changes(model)
     later = {place for other, own in others if other.priority > each.priority for place in own}

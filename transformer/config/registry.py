@@ -50,7 +50,9 @@ class Registry(Mapping[str, T], Generic[T]):
 
         def add(entry: S) -> S:
             if name in self._entries:
-                raise UsageError(f"the {self.what} {name!r} is there already; choose another name")
+                raise UsageError(
+                    f"the {self.what} {name!r} is already registered; choose another name"
+                )
             added: Any = entry
             if isinstance(added, type) and issubclass(added, RegisteredConfig):
                 class_name = added.__name__  # by which files tell entries apart

@@ -63,7 +63,7 @@ class EvaluationConfig:
         for name in self.also:
             require(
                 not EVALUATORS[name].default and self.also.count(name) == 1,
-                f"also={name!r} is there already; leave it out",
+                f"also={name!r} is already included; leave it out",
             )
 
     def resolved(self, data: DataConfig) -> Self:
@@ -245,6 +245,11 @@ class RunConfig:
             return len(others)
         return self.n_steps // every + sum(step % every != 0 for step in others)
 
+    def with_schedule_of(self, other: "RunConfig") -> Self:
+        """Return the run with the checkpoints of another config, and what that keeps of them."""
+        names = ("checkpoint_every", "checkpoint_at", "checkpoints_per_decade", "keep")
+        return replace(self, **{name: getattr(other, name) for name in names})
+
     @property
     def sequences_per_step(self) -> int:
         """Number of sequences per step."""
@@ -271,8 +276,7 @@ class RunConfig:
             evaluation = replace(evaluation, n_classes=0, n_exemplars=0)
         else:
             exemplars = exemplars.with_fields(n_classes=data.exemplars.n_classes)
-            repeats = data.repeats or exemplars.n_exemplars <= data.context
-            data = replace(data, exemplars=exemplars, repeats=repeats)
+            data = data.drawn_from(exemplars)
             evaluation = replace(
                 evaluation, n_exemplars=min(evaluation.n_exemplars, exemplars.n_exemplars)
             )

@@ -42,9 +42,6 @@ def vary(base: RunConfig, axes: dict[str, list[str]]) -> dict[str, RunConfig]:
     """
     configs = {}
     for values in itertools.product(*axes.values()):
-        data = to_dict(base)
-        for field, text in zip(axes, values, strict=True):
-            _set_field(data, field, text)
         name = ",".join(f"{field}={_words(text)}" for field, text in zip(axes, values, strict=True))
         if name in configs:
             raise UsageError(f"that makes the run {name} twice; give each value once")
@@ -53,8 +50,19 @@ def vary(base: RunConfig, axes: dict[str, list[str]]) -> dict[str, RunConfig]:
                 f"that makes a folder name of {len(name)} characters, {name[:40]}...; vary fewer "
                 "fields, or by shorter values"
             )
-        configs[name] = RunConfig.from_dict(data)
+        configs[name] = with_texts(base, dict(zip(axes, values, strict=True)))
     return configs
+
+
+def with_texts(base: RunConfig, texts: dict[str, str]) -> RunConfig:
+    """Return a run with other values, as text by field (`optim.learning_rate`).
+
+    Fields that do not exist, and invalid values, raise `UsageError`.
+    """
+    data = to_dict(base)
+    for field, text in texts.items():
+        _set_field(data, field, text)
+    return RunConfig.from_dict(data)
 
 
 def _words(text: str) -> str:

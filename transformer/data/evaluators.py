@@ -141,16 +141,12 @@ def draw_evaluation_sets(config: RunConfig) -> dict[str, Sequences]:
 def _draw(config: RunConfig, name: str, data: DataConfig) -> Sequences:
     settings, entry = config.evaluation, EVALUATORS[name]
     stored = config.data.exemplars.n_exemplars
-    n_classes = config.data.held_out if entry.held_out else settings.n_classes
-    drawn = draw_sequences(
-        np.random.default_rng(stream_key(config, name)),
-        Pool(n_classes, settings.n_exemplars, stored),
-        data,
-        settings.n_sequences,
-    )
+    n_classes, first = settings.n_classes, 0
     if entry.held_out:
-        drawn = replace(drawn, exemplars=drawn.exemplars + config.data.n_trained * stored)
-    return drawn
+        n_classes, first = config.data.held_out, config.data.n_trained
+    pool = Pool(n_classes, settings.n_exemplars, stored, first=first)
+    rng = np.random.default_rng(stream_key(config, name))
+    return draw_sequences(rng, pool, data, settings.n_sequences)
 
 
 def stream_key(config: RunConfig, name: str) -> list[int]:

@@ -24,7 +24,7 @@ Arrays = tuple[Index, Index, Index]  # exemplars, labels, target of `Sequences`
 
 @dataclass(frozen=True, slots=True)
 class Pool:
-    """Classes and exemplars that sequences are drawn from: the first ones of each."""
+    """Classes from `first` on, and their first exemplars, that sequences are drawn from."""
 
     n_classes: int
     n_exemplars: int
@@ -34,17 +34,19 @@ class Pool:
     """Relative frequency of each class; None: uniform."""
     repeats: bool = True
     """Whether an exemplar may appear twice in a sequence."""
+    first: int = 0
+    """The first class."""
 
     def classes(self, rng: np.random.Generator, shape: tuple[int, ...]) -> Index:
         """Draw classes independently."""
         if self.weights is None:
-            return rng.integers(0, self.n_classes, shape)
-        return np.searchsorted(self._cumulative()[1:], rng.random(shape), "right")
+            return self.first + rng.integers(0, self.n_classes, shape)
+        return self.first + np.searchsorted(self._cumulative()[1:], rng.random(shape), "right")
 
     def distinct_classes(self, rng: np.random.Generator, count: int, n: int) -> Index:
         """Draw classes (count, n) without replacement within a column."""
         if self.weights is None:
-            return distinct(rng, self.n_classes, count, n)
+            return self.first + distinct(rng, self.n_classes, count, n)
         chosen = np.empty((count, n), np.int64)
         for k in range(count):
             left = np.arange(n)
@@ -52,7 +54,7 @@ class Pool:
                 taken = np.sort(chosen[:k, left], axis=0)
                 chosen[k, left] = self._draw_others(rng, taken)
                 left = left[(taken == chosen[k, left]).any(0)]
-        return chosen
+        return self.first + chosen
 
     def _draw_others(self, rng: np.random.Generator, taken: Index) -> Index:
         """Draw classes (n,) by weight, except those taken (k, n), which are sorted."""

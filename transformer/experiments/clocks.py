@@ -115,7 +115,7 @@ def _main(scale: Scale) -> dict[str, Preset]:
 
 
 def _with_length(config: RunConfig, n_steps: float, scale: Scale) -> RunConfig:
-    """Return a run of about so many steps, with evaluations and checkpoints at shares of them."""
+    """Return a run of about `n_steps`, with evaluations and checkpoints at shares of them."""
     evaluation = EvaluationConfig(every=math.ceil(n_steps / N_EVALUATIONS))
     length, shares = N_EVALUATIONS * evaluation.every, CHECKPOINTS
     if scale == "smoke":

@@ -17,7 +17,7 @@ from transformer.config.encoders import ENCODERS, ReductionConfig
 from transformer.config.plain import flatten, from_dict
 from transformer.config.registry import Registry
 from transformer.config.run import Scale
-from transformer.config.variants import vary
+from transformer.config.variants import vary, with_texts
 from transformer.data.exemplars.features import FeatureConfig
 from transformer.experiments.presets import PRESETS
 from transformer.sweeps.measure import ModelTable, RunTable
@@ -60,7 +60,7 @@ def read_plan(path: Path, scale: Scale) -> Plan:
     except OSError as error:
         raise UsageError(f"plan {path} cannot be read ({error.strerror})") from error
     except ValueError as error:
-        raise UsageError(f"plan {path} is no TOML ({error})") from error
+        raise UsageError(f"plan {path} is not valid TOML ({error})") from error
     try:
         return _plan(tables, scale)
     except UsageError as error:
@@ -97,7 +97,7 @@ def _check_names(table: Table, known: Collection[str]) -> None:
 def _read(cls: type[T], table: Any, name: str = "") -> T:
     """Return a table as a dataclass, with the defaults of the fields that are missing."""
     if not isinstance(table, dict):
-        raise UsageError(f"{table!r} is no table; expected one of {cls.__name__}")
+        raise UsageError(f"{table!r} is not a table; expected one of {cls.__name__}")
     known = {item.name: item for item in fields(cls)}  # pyright: ignore[reportArgumentType]
     _check_names(table, known)
     defaults: Table = {"name": name} if name else {}
@@ -116,7 +116,7 @@ def _features(name: str, table: Any) -> Features:
     encoder = _registered("encoder", given.encoder, ENCODERS)
     weights = getattr(encoder, "weights", None)
     if weights is not None and not Path(weights).is_file():  # now, and not after hours
-        raise UsageError(f"encoder.weights={weights!r} is no file; give one with weights")
+        raise UsageError(f"encoder.weights={weights!r} does not exist; give a file with weights")
     reduction = to_dict(ReductionConfig()) | given.reduction
     return Features(
         name=name,
@@ -143,8 +143,8 @@ def _train(name: str, table: Any, scale: Scale, nodes: dict[str, Node]) -> Train
     if isinstance(source, Features):
         config = _trained_on(source, config)
     if given.change:
-        texts = {name: [_text(value)] for name, value in flatten(given.change).items()}
-        (config,) = vary(config, texts).values()
+        texts = {name: _text(value) for name, value in flatten(given.change).items()}
+        config = with_texts(config, texts)
     configs: RunConfig | dict[str, RunConfig] = config
     if given.vary:
         configs = vary(config, {name: _texts(name, v) for name, v in flatten(given.vary).items()})

@@ -189,17 +189,14 @@ def _frozen_encoder(scale: Scale, exemplars: ExemplarConfig) -> RunConfig:
 
 def _with_exemplars(config: RunConfig, exemplars: ExemplarConfig) -> RunConfig:
     """Return a run on other exemplars, all of which the evaluators use."""
-    # too few for a sequence without repeats
-    repeats = config.data.repeats or exemplars.n_exemplars <= config.data.context
     evaluation = replace(
         config.evaluation, n_classes=exemplars.n_classes, n_exemplars=exemplars.n_exemplars
     )
-    data = replace(config.data, exemplars=exemplars, repeats=repeats)
-    return replace(config, data=data, evaluation=evaluation)
+    return replace(config, data=config.data.drawn_from(exemplars), evaluation=evaluation)
 
 
 def _scaled_length(config: RunConfig, factor: float) -> RunConfig:
-    """Return a run that is so many times as long, with as many evaluations and checkpoints."""
+    """Return a run that is `factor` times as long, with as many evaluations and checkpoints."""
     every = round(factor * config.evaluation.every)
     return replace(
         config,

@@ -38,8 +38,8 @@ class Graft(Intervention):
     """Base of the grafts: another run's model, from one of its checkpoints.
 
     A run that was trained under interventions is computed under them (the papers' code does so for
-    the lower half only).  Its weights are no parameters of the model that they are grafted to: they
-    have no gradient and never change.
+    the lower half only).  Its weights are not parameters of the model that they are grafted to:
+    they have no gradient and never change.
     """
 
     checkpoint: str = field(metadata=MACHINE_PATH)
@@ -57,7 +57,7 @@ class Graft(Intervention):
         path = os.fspath(path) if isinstance(path, str | os.PathLike) else ""
         if not path or len(path) > LONGEST or not path.isprintable():
             raise UsageError(
-                f"{name}: checkpoint={self.checkpoint!r:.80} is no path; give that of a run"
+                f"{name}: checkpoint={self.checkpoint!r:.80} is not a path; give that of a run"
             )
         object.__setattr__(self, "checkpoint", path)
         if not 0 <= self.step < MAX_SEED:

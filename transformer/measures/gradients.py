@@ -41,11 +41,7 @@ class State:
     exemplars: Exemplars
 
     def __post_init__(self) -> None:
-        if self.config.interventions or self.config.data.noise:
-            raise UsageError(
-                f"run {self.config.run_id()} has interventions or data.noise, which gradients are "
-                "measured without; leave it out of the measure"
-            )
+        check_measurable(self.config)
 
     def batches(self, count: int, size: int) -> Iterator[Batch]:
         """Yield batches of sequences, always the same ones."""
@@ -69,6 +65,23 @@ class State:
         optim, left_out = self.config.optim, (*self.config.frozen, *without)
         factors = {name: optim.rate_factor(name, left_out) for name in self.parameters}
         return {name: factor for name, factor in factors.items() if factor > 0}
+
+
+def check_measurable(config: RunConfig) -> None:
+    """Raise `UsageError` for a run whose training loss is not that of the measures.
+
+    With batch norm, the loss is not a mean over sequences.
+    """
+    reasons = {
+        "interventions": config.interventions,
+        "data.noise": config.data.noise,
+        "an encoder with batch norm": config.model.encoder == "resnet",
+    }
+    if found := [name for name, has_it in reasons.items() if has_it]:
+        raise UsageError(
+            f"run {config.run_id()} has {' and '.join(found)}; measures of states are of runs "
+            "without; leave it out of the measure"
+        )
 
 
 @measure("gradients", per="state")
@@ -145,12 +158,13 @@ def sharpness(
     own = zip(scales, vector.square().split(sizes), strict=True)
     weights = {name: each.sum().item() for name, each in own}
     beta = optim.beta1 if is_adam else optim.momentum
-    edge = (2 + 2 * beta) / optim.rate(state.step) / (1 - beta if is_adam else 1)
+    # 1 / edge, which is 0 at a rate of 0
+    of_edge = value * optim.rate(state.step) * (1 - beta if is_adam else 1) / (2 + 2 * beta)
     shares = {
         part: sum(weight for name, weight in weights.items() if in_part(name, part))
         for part in GROUPS
     }
-    yield {"sharpness": value, "error": error, "of_edge": value / edge, **shares}
+    yield {"sharpness": value, "error": error, "of_edge": of_edge, **shares}
 
 
 def _hessian_product(state: State, scales: Parameters, n_sequences: int) -> Product:

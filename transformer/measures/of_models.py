@@ -190,7 +190,7 @@ def query_row(view: View) -> Iterator[Row]:
 
 
 def _attention_of_labels(view: View, back: int) -> Iterator[Row]:
-    """Return rows of labels' attention to the token so many before, without the last layer.
+    """Return rows of labels' attention to the token `back` before, without the last layer.
 
     The last layer computes the query's row alone.
     """

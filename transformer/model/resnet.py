@@ -23,7 +23,7 @@ DECAY = 0.9  # of the running statistics
 EPSILON = 1e-5
 
 
-def _blocks(d_model: int) -> list[tuple[str, int, int, int]]:
+def resnet_blocks(d_model: int) -> list[tuple[str, int, int, int]]:
     """Return name, input channels, output channels and stride of each bottleneck block."""
     blocks, inputs = [], STEM
     for group, (outputs, stride) in enumerate((*GROUPS, (d_model, 2))):
@@ -36,7 +36,7 @@ def _blocks(d_model: int) -> list[tuple[str, int, int, int]]:
 def _norms(d_model: int) -> dict[str, int]:
     """Return name and channels of each batch norm."""
     norms = {"encoder.norm": STEM}
-    for name, _, outputs, _ in _blocks(d_model):
+    for name, _, outputs, _ in resnet_blocks(d_model):
         inner = outputs // 4
         norms |= {name + "norm_1": inner, name + "norm_2": inner, name + "norm_3": outputs}
         if name.endswith(".0."):
@@ -50,7 +50,7 @@ def resnet_shapes(d_model: int) -> dict[str, tuple[int, ...]]:
     `W*` are (outputs, inputs, height, width), parameters of norms (channels,).
     """
     shapes: dict[str, tuple[int, ...]] = {"encoder.W": (STEM, 1, 7, 7)}
-    for name, inputs, outputs, _ in _blocks(d_model):
+    for name, inputs, outputs, _ in resnet_blocks(d_model):
         inner = outputs // 4
         shapes |= {
             name + "W_1": (inner, inputs, 1, 1),
@@ -97,7 +97,8 @@ class BatchNorm:
         return x * scale[..., None, None] + shift[..., None, None]
 
 
-def _same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
+def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
+    """Return the pixels that are padded before and after, as in JAX's "SAME"."""
     total = max((-(-size // stride) - 1) * stride + kernel - size, 0)
     return total // 2, total - total // 2
 
@@ -109,7 +110,7 @@ def _convolve(x: Tensor, weight: Tensor, stride: int = 1) -> Tensor:
     if kernel == 1 and n_runs > 1 and x.device.type != "cpu":  # cuDNN's grouped ones are slow
         return _mix_channels(x, weight, stride)
     images, padding = x.flatten(1, 2), (0, 0)
-    rows, columns = (_same_padding(size, kernel, stride) for size in x.shape[-2:])
+    rows, columns = (same_padding(size, kernel, stride) for size in x.shape[-2:])
     if rows[0] == rows[1] and columns[0] == columns[1]:
         padding = rows[0], columns[0]
     else:
@@ -125,7 +126,7 @@ def _mix_channels(x: Tensor, weight: Tensor, stride: int) -> Tensor:
 
 
 def _max_pool(x: Tensor) -> Tensor:
-    rows, columns = (_same_padding(size, 3, 2) for size in x.shape[-2:])
+    rows, columns = (same_padding(size, 3, 2) for size in x.shape[-2:])
     padded = F.pad(x.flatten(1, 2), (*columns, *rows), value=-torch.inf)
     y = F.max_pool2d(padded, 3, 2)
     return y.view(*x.shape[:3], *y.shape[-2:])
@@ -144,7 +145,7 @@ def resnet(
     norm = BatchNorm(parameters, training)
     x = features.view(n_runs, n_items, 1, side, side).transpose(0, 1)
     x = _max_pool(F.relu(norm(_convolve(x, parameters["encoder.W"], 2), "encoder.norm")))
-    for name, _, _, stride in _blocks(d_model):
+    for name, _, _, stride in resnet_blocks(d_model):
         shortcut = x
         if name + "W_shortcut" in parameters:
             shortcut = norm(

@@ -10,7 +10,6 @@ from coopetition.tools.files import (
     check_ending,
     check_writable,
     to_csv,
-    to_json,
     write_json,
     write_text,
 )
@@ -19,6 +18,7 @@ from transformer.config import to_dict
 from transformer.runs.folder import RunFolder
 from transformer.runs.layout import MANIFEST
 from transformer.runs.manifest import read_sessions
+from transformer.runs.metrics import thin
 
 NOT_EXPORTED = {"step", "sequences", "seconds"}  # sequences is the first column, seconds differ
 DIGITS = 5  # significant; the noise of the evaluation sets is far above
@@ -60,7 +60,7 @@ def check_output(run: RunFolder, path: Path, table: dict[str, Any] | None = None
         is_of_run = False
     if not is_of_run:
         raise UsageError(f"--out {path} exists already and is not of this run; {advice}")
-    kept, wanted = _content_of(found), _content_of(json.loads(to_json(table or {})))
+    kept, wanted = _content_of(found), _content_of(table or {})
     differing = [name for name in kept | wanted if kept.get(name) != wanted.get(name)]
     if differing:
         kind = "curves" if not kept else f"a table of {abbreviate(kept['measures'])}"
@@ -85,7 +85,7 @@ def curves_csv(rows: list[Row], spacing: float = 0.0) -> str:
     passing a level, happened within this share of the sequences seen.  Where noise makes a curve
     pass a level several times, another passage may be left than the full curve shows first.
     """
-    rows = _thin(rows, spacing)
+    rows = _thin_rows(rows, spacing)
     names = dict.fromkeys(name for row in rows for name in row)
     known = [n for n in names if n not in NOT_EXPORTED and any(r.get(n) is not None for r in rows)]
     return to_csv(
@@ -110,20 +110,14 @@ def describe_run(run: RunFolder, rows: list[Row]) -> dict[str, Any]:
     )
 
 
-def _thin(rows: list[Row], spacing: float) -> list[Row]:
+def _thin_rows(rows: list[Row], spacing: float) -> list[Row]:
     """Thin rows to a minimum relative spacing; keep the last, and the extremes of each metric."""
-    always = {len(rows) - 1}
+    always: set[int] = set()
     for name in dict.fromkeys(name for row in rows for name in row if "/" in name):
         values = {n: row[name] for n, row in enumerate(rows) if row.get(name) is not None}
         if values:
             always |= {max(values, key=values.__getitem__), min(values, key=values.__getitem__)}
-    kept: list[Row] = []
-    due = 0.0
-    for number, row in enumerate(rows):
-        if row["sequences"] >= due or number in always:
-            kept.append(row)
-            due = row["sequences"] * (1 + spacing)
-    return kept
+    return [rows[number] for number in thin([row["sequences"] for row in rows], spacing, always)]
 
 
 def write_tensorboard(run: RunFolder, folder: Path) -> None:
@@ -158,7 +152,7 @@ def _list_events(folder: Path) -> list[Path]:
     others = [path.name for path in files if not path.name.startswith(TENSORBOARD_PREFIX)]
     if others:
         raise UsageError(
-            f"--out {folder} holds {others[0]}, no file of TensorBoard's; name a new folder"
+            f"--out {folder} holds {others[0]}, which is not a TensorBoard file; name a new folder"
         )
     return files
 
@@ -175,6 +169,7 @@ def _times(run: RunFolder, rows: list[Row]) -> list[float]:
         starts.append((first, began - max(before, default=0.0)))
     if not starts:  # older versions recorded no sessions: take the last change of the metrics
         starts = [(0, run.metrics_path.stat().st_mtime - seconds[-1])]
+    starts[0] = (0, starts[0][1])  # rows of sessions before the first recorded one are its own, too
     return [
         # the last session that began before the row; step 0 is measured in one that begins there
         each + [zero for first, zero in starts if first < row["step"] or first == 0][-1]

@@ -4,11 +4,13 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, NamedTuple
+
+import torch
 
 from coopetition.tools.console import ProgressReport, print_progress
 from coopetition.tools.errors import Interrupted, UsageError, UserError
@@ -18,7 +20,8 @@ from transformer.config import RunConfig
 from transformer.config.interventions import Intervention, check_interventions
 from transformer.config.variants import check_together
 from transformer.data.evaluators import draw_evaluation_sets
-from transformer.measures.metrics import means
+from transformer.measures.metrics import evaluate, means
+from transformer.model.hooks import Intervened
 from transformer.runs.folder import (
     RunFolder,
     check_new_folder,
@@ -37,8 +40,9 @@ from transformer.runs.metrics import append_row, metrics_until, summarise, sync
 from transformer.runs.prepare import prepare, resolve_recorded
 from transformer.runs.recovery import newest_weights, plan_recovery
 from transformer.runs.writer import CheckpointWriter
+from transformer.training.cost import all_shapes
 from transformer.training.ensemble import Checkpoint, Ensemble, Metrics, ResolvedRun
-from transformer.training.machine import Machine, keep_freed_memory
+from transformer.training.machine import Machine, choose_device, keep_freed_memory
 
 STOP_SIGNALS = [signal.SIGINT, *END_SIGNALS]
 
@@ -115,12 +119,19 @@ def in_memory(*configs: RunConfig, machine: Machine | None = None) -> Ensemble:
     return ensemble
 
 
-def resume(path: Path | str, *, n_steps: int | None = None, **place: Any) -> list[RunFolder]:
+def resume(
+    path: Path | str,
+    *,
+    n_steps: int | None = None,
+    planned: Mapping[str, RunConfig] | None = None,
+    **place: Any,
+) -> list[RunFolder]:
     """Continue a run, or the runs of an ensemble, from the newest undamaged checkpoint, if any.
 
     `n_steps` moves the end, so that a finished run can be trained further.  It keeps the metrics at
-    its old end, and the next mean loss begins there.  `place`: arguments of `relocate`, which
-    replace what is recorded.
+    its old end, and the next mean loss begins there.  `planned`: configs by the runs' names, as for
+    `train_together`, whose checkpoint schedule replaces the recorded one (a single run is named
+    "").  `place`: arguments of `relocate`, which replace what is recorded.
     """
     runs = [relocate(run, **place) for run in load_runs(Path(path))]
     if n_steps is None:  # one may have been trained further alone
@@ -130,6 +141,12 @@ def resume(path: Path | str, *, n_steps: int | None = None, **place: Any) -> lis
             f"n_steps={n_steps} is before the checkpoint of step {done}; choose at least that"
         )
     runs = [replace(run, config=replace(run.config, n_steps=n_steps)) for run in runs]
+    if planned is not None:
+        plans = [planned["" if "" in planned else run.path.name] for run in runs]
+        runs = [
+            replace(run, config=run.config.with_schedule_of(plan))
+            for run, plan in zip(runs, plans, strict=True)
+        ]
     check_together({run.path.name: run.config for run in runs})
     return _continue(runs)
 
@@ -142,7 +159,10 @@ def relocate(
     threads: int | None = None,
     execution: str | None = None,
 ) -> RunFolder:
-    """Return the run with its data elsewhere or on another machine, where that is given."""
+    """Return the run with its data elsewhere or on another machine, where that is given.
+
+    On another type of device, the recorded execution is chosen again.
+    """
     config, recorded = run.config, run.machine
     if data_path is not None:
         if not hasattr(config.data.exemplars, "path"):
@@ -151,10 +171,14 @@ def relocate(
                 "out"
             )
         config = config.with_exemplars(path=str(Path(data_path).resolve()))
+    place = choose_device(recorded.device if device is None else device)
+    if execution is None:
+        is_same_type = place.type == recorded.device.partition(":")[0]
+        execution = recorded.execution if is_same_type else "auto"
     machine = Machine.choose(
-        recorded.device if device is None else device,
+        str(place),
         recorded.threads if threads is None else threads,
-        recorded.execution if execution is None else execution,
+        execution,
         n_steps=config.n_steps,
     )
     return replace(run, config=config, machine=machine)
@@ -289,12 +313,24 @@ def evaluate_checkpoint(
         checkpoint, damaged = newest_weights(run)
         print_warnings(damaged)
     (resolved,) = resolve_recorded([run.config], with_start=False)
-    resolved = replace(resolved, evaluation_sets=run.evaluation_sets())
-    ensemble = Ensemble([resolved], run.machine)
-    ensemble.restore_weights(0, checkpoint)
-    evaluated = ensemble.evaluate(interventions, replace_own)[0]
-    table = {name: means(metrics) for name, metrics in evaluated.items()}
-    return Evaluation(ensemble.step, table, dict(ensemble.acted))
+    checkpoint.check_trained_on(resolved.fingerprint)
+    model, device = run.config.model, torch.device(run.machine.device)
+    dtype = torch.float64 if run.config.precision == "float64" else torch.float32
+    parameters = {
+        name: checkpoint.tensors[name][None].to(device, dtype)
+        for name in all_shapes(run.config, resolved.exemplars.d_features)
+    }
+    alone = Intervened([own], model, parameters)
+    intervened = Intervened([(*own, *interventions)], model, parameters, alone)
+    exemplars = resolved.exemplars.to(device)
+    with run.machine.use(run.config.precision):
+        table = {
+            name: means(
+                evaluate(parameters, model, exemplars, sequences.to(device), intervened or None)
+            )
+            for name, sequences in run.evaluation_sets().items()
+        }
+    return Evaluation(checkpoint.step, table, dict(intervened.acted))
 
 
 class Session:

@@ -130,7 +130,7 @@ def read_record(folder: Path) -> tuple[RunConfig, Machine]:
 
 def _check(machine: Machine, sessions: Any) -> None:
     if not (isinstance(sessions, list) and all(isinstance(each, dict) for each in sessions)):
-        raise ValueError("sessions is no list of tables")
+        raise ValueError("sessions is not a list of tables")
     threads, execution = machine.threads, machine.execution
     is_valid = threads is None or (type(threads) is int and threads >= 1)
     if not is_valid or execution not in get_args(Choice):

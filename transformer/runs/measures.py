@@ -14,10 +14,13 @@ from coopetition.tools.locks import hold
 from transformer.config.interventions import Intervention
 from transformer.config.plain import to_named_dict
 from transformer.data.evaluators import evaluators_of
-from transformer.data.exemplar_sets import load_exemplars
-from transformer.measures import MEASURES, PER_RUN, Row, all_settings, find_measures
+from transformer.data.exemplar_sets import Exemplars, load_exemplars
+from transformer.data.sequences import Sequences
+from transformer.measures import MEASURES, PER_RUN, Measure, Row, all_settings, find_measures
 from transformer.measures.of_models import View
+from transformer.model.loaded import Model
 from transformer.runs.folder import RunFolder
+from transformer.runs.metrics import thin
 from transformer.runs.models import load_model, load_state
 
 
@@ -42,12 +45,8 @@ def measure_run(run: RunFolder, name: str) -> Iterator[Row]:
 
 def thin_steps(steps: Iterable[int], spacing: float) -> list[int]:
     """Thin rising steps to a minimum relative spacing; keep the last."""
-    kept, due, last = [], 0.0, None
-    for last in steps:
-        if last >= due:
-            kept.append(last)
-            due = last * (1 + spacing)
-    return kept if last in (None, *kept[-1:]) else [*kept, last]
+    steps = [*steps]
+    return [steps[number] for number in thin(steps, spacing)]
 
 
 def describe_table(
@@ -58,7 +57,10 @@ def describe_table(
     interventions: tuple[Intervention, ...] = (),
     replace_own: bool = False,
 ) -> dict[str, Any]:
-    """Return what the rows of a table depend on, apart from its steps; see `write_model_table`."""
+    """Return what the rows of a table depend on, apart from its steps, as JSON keeps it.
+
+    See `write_model_table` for the parameters.
+    """
     if not measures:
         names = [name for name, each in MEASURES.items() if each.per == "evaluator"]
         raise UsageError(f"no measures are given; choose from {', '.join(names)}")
@@ -66,7 +68,7 @@ def describe_table(
     names = [*evaluators_of(run.config).data]
     if evaluators is not None:
         names = [*dict.fromkeys(_check_choice("evaluator", names, evaluators))]
-    return {
+    about = {
         "run_id": run.config.run_id(),
         "measures": list(chosen),
         "evaluators": names,
@@ -74,6 +76,7 @@ def describe_table(
         **all_settings(chosen),
         **({"replaces": True} if replace_own else {}),
     }
+    return json.loads(json.dumps(about))
 
 
 def write_model_table(
@@ -115,7 +118,8 @@ def write_model_table(
     chosen = find_measures(measures, "evaluator")
     planned = [step for step in run.steps() if run.config.is_checkpoint(step)]
     wanted = planned if steps is None else _check_choice("step", run.steps(), steps)
-    sets = run.evaluation_sets()
+    drawn = run.evaluation_sets()
+    sets = {name: drawn[name] for name in about["evaluators"]}
     interventions = tuple(each.resolved() for each in interventions)
     exemplars = load_exemplars(run.config.data.exemplars)
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -134,13 +138,7 @@ def write_model_table(
                 if replace_own:
                     model.interventions = ()
                 with model.intervened(*interventions):
-                    done[step] = [
-                        {"evaluator": evaluator, "measure": name} | row
-                        for evaluator in about["evaluators"]
-                        for view in [View(model, evaluator, exemplars, sets[evaluator])]
-                        for name, measure in chosen.items()
-                        for row in measure(view)
-                    ]
+                    done[step] = _measure_model(model, chosen, exemplars, sets)
                 file.write(json.dumps({"step": step, "rows": done[step]}) + "\n")
                 file.flush()
                 progress.advance()
@@ -149,6 +147,22 @@ def write_model_table(
         write_text(out, _table(run, {step: done[step] for step in wanted}))
         partial.unlink()
     return about | {"steps": wanted}
+
+
+def _measure_model(
+    model: Model,
+    measures: dict[str, Measure],
+    exemplars: Exemplars,
+    sets: dict[str, Sequences],
+) -> list[Row]:
+    """Return the rows of each measure of a model, on each evaluator's sequences."""
+    rows: list[Row] = []
+    for evaluator, sequences in sets.items():
+        view = View(model, evaluator, exemplars, sequences)
+        for name, measure in measures.items():
+            start: Row = {"evaluator": evaluator, "measure": name}
+            rows += [start | row for row in measure(view)]
+    return rows
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 import itertools
 import json
 import os
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 from coopetition.tools.files import for_all
@@ -38,7 +38,7 @@ def metrics_until(path: Path, step: int) -> tuple[float, bytes]:
 
 
 def first_missing(path: Path, every: int, last: int) -> int:
-    """Return the first evaluated step (every so many, and the last) without a whole line.
+    """Return the first evaluated step (every `every` steps, and the last) without a line.
 
     A run can continue only from a checkpoint before it, since lines are not made again.
     """
@@ -50,6 +50,20 @@ def first_missing(path: Path, every: int, last: int) -> int:
 def whole_lines(path: Path) -> list[tuple[Row, bytes]]:
     """Return the lines before the first that is damaged, parsed and as bytes."""
     return list(complete_lines(path.read_bytes() if path.exists() else b""))
+
+
+def thin(positions: Sequence[float], spacing: float, always: Collection[int] = ()) -> list[int]:
+    """Return which of rising positions remain at a minimum relative spacing.
+
+    The last remains, and so do those whose numbers are in `always`.
+    """
+    kept: list[int] = []
+    due = 0.0
+    for number, position in enumerate(positions):
+        if position >= due or number in always or number == len(positions) - 1:
+            kept.append(number)
+            due = position * (1 + spacing)
+    return kept
 
 
 def summarise(rows: Collection[Row]) -> str:

@@ -98,7 +98,7 @@ def _check_runs(
     starts: list[tuple[StartConfig, dict[str, Tensor]]],
     n_features: list[int],
 ) -> None:
-    """Raise `UsageError` unless runs can be trained together on exemplars of so many features."""
+    """Raise `UsageError` unless runs can be trained together on exemplars of `n_features`."""
     d_features = n_features[0]
     if len(set(n_features)) > 1:
         raise UsageError(
@@ -150,7 +150,7 @@ def read_start(start: StartConfig) -> tuple[StartConfig, dict[str, Tensor]]:
         try:
             tensors = load(content)
         except SafetensorError as error:
-            raise UsageError(f"start.path {path} is no .safetensors file ({error})") from error
+            raise UsageError(f"start.path {path} is not a .safetensors file ({error})") from error
         found = hashlib.sha256(content).hexdigest()[:12]
     else:
         run = load_run(path)

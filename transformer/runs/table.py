@@ -19,16 +19,15 @@ SEEDS = ("init_seed", "data_seed", "eval_seed")
 def find_runs(folder: Path | str) -> dict[str, Path]:
     """Return the run folders in a folder or below it, by their relative path, sorted.
 
-    If the folder itself is a run, its name stands for the path.
+    If the folder itself is a run, its name stands for the path.  Hidden folders are left out, such
+    as those of copies that are not complete.
     """
     folder = Path(folder)
     if not folder.is_dir():
         raise UsageError(f"{folder} is not a folder; name one that holds runs")
-    found = sorted(path.parent for path in folder.rglob(MANIFEST))
-    return {
-        folder.resolve().name if path == folder else str(path.relative_to(folder)): path
-        for path in found
-    }
+    found = (path.parent.relative_to(folder) for path in folder.rglob(MANIFEST))
+    shown = sorted(each for each in found if not any(part[0] == "." for part in each.parts))
+    return {str(each) if each.parts else folder.resolve().name: folder / each for each in shown}
 
 
 def list_runs(folder: Path | str) -> list[dict[str, Any]]:

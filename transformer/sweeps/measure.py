@@ -9,11 +9,13 @@ from typing import Any, Literal
 from coopetition.tools.console import ProgressReport
 from coopetition.tools.errors import UsageError, UserError
 from coopetition.tools.files import to_csv, write_json, write_text
+from transformer.config import RunConfig
 from transformer.config.interventions import Intervention, check_interventions
 from transformer.config.plain import to_named_dict
 from transformer.data.encoders.base import hash_of
 from transformer.data.evaluators import evaluators_of
 from transformer.measures import PER_RUN, all_settings, find_measures
+from transformer.measures.gradients import check_measurable
 from transformer.runs.folder import load_run, load_runs
 from transformer.runs.measures import measure_run, thin_steps, write_model_table
 from transformer.sweeps.plan import Node, graft_sources
@@ -48,7 +50,10 @@ class Table(Node):
                 raise UsageError(f"{self.name} measures {name}, which is not a training node")
 
     def is_done(self, runs: Path) -> bool:
-        """Return whether the table is there, undamaged, of the runs that are there."""
+        """Return whether the table is there, undamaged, of the runs that are there.
+
+        A record of an older version has no hash; then any table is accepted.
+        """
         folder = runs / self.name
         try:
             content = hash_of(folder / FILE)
@@ -66,7 +71,7 @@ class Table(Node):
         write_json(folder / RECORD, self._whole_record(runs, hash_of(folder / FILE)))
 
     def _whole_record(self, runs: Path, content: str) -> dict[str, Any]:
-        """Return the record of a table with this hash; older records have no hash."""
+        """Return the record of a table with this hash."""
         return self.record(runs) | {CONTENT: content}
 
     def write(self, runs: Path, file: Path) -> None:
@@ -113,11 +118,9 @@ class RunTable(Table):
         super().check(nodes)
         for name in self.of if measure.per == "state" else ():
             node = nodes[name]
-            if isinstance(node, Train) and any(c.keep[1] != "all" for c in node.configs.values()):
-                raise UsageError(
-                    f"{self.name} measures states of {name}, which keeps the last alone; make its "
-                    "keep `all all`"
-                )
+            assert isinstance(node, Train)
+            for config in node.configs.values():
+                _check_states(f"{self.name} measures states of {name}", config)
 
     def write(self, runs: Path, file: Path) -> None:
         measured = self.measured_runs(runs)
@@ -135,6 +138,16 @@ class RunTable(Table):
 
     def definitions(self) -> dict[str, dict[str, Any]]:
         return {self.measure: all_settings([self.measure])}
+
+
+def _check_states(purpose: str, config: RunConfig) -> None:
+    """Raise `UsageError` unless a run keeps states that can be measured."""
+    if config.keep[1] != "all":
+        raise UsageError(f"{purpose}, which keeps the last alone; make its keep `all all`")
+    try:
+        check_measurable(config)
+    except UsageError as error:
+        raise UsageError(f"{purpose}: {error}") from error
 
 
 @dataclass(frozen=True, kw_only=True)

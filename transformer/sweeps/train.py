@@ -154,9 +154,9 @@ class Train(Node):
 
     With `after`, the runs start from that node's run (`NODE/RUN` where it has several), at the step
     and with the parts of `config.start`. With `extends`, a single run continues that node, which
-    must be the same run but shorter: the shared steps are trained once, and checkpoints are kept as
-    there. With `exemplars`, the runs are trained on that node's features. The `checkpoint` of a
-    graft is a path within the folder of all runs: NODE/checkpoints/... .
+    must be the same run but shorter: the shared steps are trained once, and of their checkpoints
+    the last is copied. With `exemplars`, the runs are trained on that node's features. The
+    `checkpoint` of a graft is a path within the folder of all runs: NODE/checkpoints/... .
     """
 
     uses_gpu: ClassVar[bool] = True
@@ -215,13 +215,7 @@ class Train(Node):
     def _check_start(self, step: int, nodes: Mapping[str, Node]) -> None:
         parent, _, run = self.after.partition("/")
         purpose = f"{self.name} starts from"
-        _check_kept(purpose, parent, step, find_run(purpose, parent, run, nodes))
-        shorter = nodes.get(getattr(nodes[parent], "extends", ""))
-        if shorter and step < shorter.n_steps:
-            raise UsageError(
-                f"{self.name} starts from step {step} of {parent}, which begins at the end of "
-                f"{shorter.name}; start from that"
-            )
+        _check_kept(purpose, parent, step, find_run(purpose, parent, run, nodes), nodes)
 
     def _extends(self, shorter: Node) -> bool:
         """Return whether another node trains the same single run, but shorter."""
@@ -291,7 +285,14 @@ class Train(Node):
             self._check_source(runs)
         path = str(runs / self.exemplars / FEATURES) if self.exemplars else None
         n_steps = max(self.n_steps, self.recorded_steps(runs))
-        resume(folder, n_steps=n_steps, data_path=path, device=device, threads=threads)
+        resume(
+            folder,
+            n_steps=n_steps,
+            planned=self.configs,
+            data_path=path,
+            device=device,
+            threads=threads,
+        )
 
     def _begin(self, runs: Path, device: str, threads: int) -> None:
         self._check_source(runs)
@@ -370,7 +371,7 @@ def check_grafts(
         purpose = f"{name} is grafted with"
         config = find_run(purpose, node, run, nodes)
         if within and (step := re.search(r"\d+", within[-1])):
-            _check_kept(purpose, node, int(step[0]), config)
+            _check_kept(purpose, node, int(step[0]), config, nodes)
 
 
 def find_run(purpose: str, node: str, run: str, nodes: Mapping[str, Node]) -> RunConfig:
@@ -384,13 +385,21 @@ def find_run(purpose: str, node: str, run: str, nodes: Mapping[str, Node]) -> Ru
     return source.configs[run]
 
 
-def _check_kept(purpose: str, node: str, step: int, config: RunConfig) -> None:
+def _check_kept(
+    purpose: str, node: str, step: int, config: RunConfig, nodes: Mapping[str, Node]
+) -> None:
     """Raise `UsageError` unless a node's run keeps the weights of a step."""
     is_kept = config.keep[0] == "all" or step in (*config.checkpoint_at, config.n_steps)
     if not (1 <= step <= config.n_steps and config.is_checkpoint(step) and is_kept):
         raise UsageError(
             f"{purpose} step {step} of {node}, which keeps no checkpoint of it; add it to its "
             "checkpoint_at"
+        )
+    shorter = nodes.get(getattr(nodes[node], "extends", ""))
+    if shorter and step < shorter.n_steps:
+        raise UsageError(
+            f"{purpose} step {step} of {node}, which begins at the end of {shorter.name}; take the "
+            "checkpoint of that"
         )
 
 

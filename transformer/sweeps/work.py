@@ -59,7 +59,7 @@ def run_node(plan: Plan, name: str, runs: Path, device: str = "auto", threads: i
 
 @contextmanager
 def _failure_recorded(node: Node, runs: Path) -> Iterator[None]:
-    """Record the reason if work on a node fails; an interruption is no failure."""
+    """Record the reason if work on a node fails; an interruption is not a failure."""
     try:
         yield
     except Interrupted:

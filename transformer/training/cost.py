@@ -18,7 +18,11 @@ from transformer.data.exemplar_sets import Exemplars, RunExemplars
 from transformer.data.sequences import Sequences
 from transformer.measures.metrics import evaluate_runs, piece_sizes
 from transformer.model.parameters import Shapes, parameter_shapes, running_shapes
-from transformer.training.activations import evaluated_numbers, largest_intermediate, saved_numbers
+from transformer.training.activations import (
+    evaluated_elements,
+    largest_intermediate,
+    saved_elements,
+)
 from transformer.training.ensemble import new_train_state
 from transformer.training.execution import choose_execution, median_seconds, repeated_step
 from transformer.training.machine import Machine, keep_freed_memory
@@ -26,9 +30,6 @@ from transformer.training.step import GROUPED, TrainState, moment_names
 
 MAX_TENSORS = 20_000  # with more, one step takes ten seconds, whatever their sizes
 TENSOR_S = 5e-4  # seconds of a plain step per tensor, on a core of 2026
-UPDATE_PASSES = 10  # times that a step with Adam reads or writes a number per parameter
-SAVED_PASSES = 4  # likewise for a number that the forward pass keeps
-FEATURE_PASSES = 9  # likewise for a feature: gathered, scaled, shifted, copied into a graph, used
 TIMED_S = 2.0  # seconds for which a forecast times steps, and evaluations
 MAX_S = 1e13  # a timedelta holds that many seconds, a third of a million years
 
@@ -48,8 +49,8 @@ def all_shapes(config: RunConfig, d_features: int) -> Shapes:
     return trained_shapes(config, d_features) | running_shapes(config.model)
 
 
-def count_numbers(shapes: Shapes) -> int:
-    """Return how many numbers tensors of these shapes hold."""
+def count_elements(shapes: Shapes) -> int:
+    """Return how many elements tensors of these shapes have."""
     return sum(map(math.prod, shapes.values()))
 
 
@@ -88,15 +89,15 @@ def state_bytes(configs: list[RunConfig], d_features: int, n_gradients: int = 1)
 def activation_bytes(configs: list[RunConfig], d_features: int) -> int:
     """Return the bytes that an eager step of all runs needs beside state, gradients and batch.
 
-    Two passing results come on top of what the forward pass keeps: of attention, of the logits, or
-    of the update of the largest parameter.  This is within a factor of 1.5 of what eager steps in
-    float32 without interventions use; compiled and bfloat16 ones use less.
+    Two temporary tensors come on top of what the forward pass keeps: of attention, of the logits,
+    or of the update of the largest parameter.  This is within a factor of 1.5 of what eager steps
+    in float32 without interventions use; compiled and bfloat16 ones use less.
     """
     config = configs[0]
     largest_parameter = max(map(math.prod, trained_shapes(config, d_features).values()))
-    passing = max(largest_intermediate(config), largest_parameter)
-    numbers = saved_numbers(config, d_features) + 2 * passing
-    return len(configs) * _width(config) * numbers
+    temporary = max(largest_intermediate(config), largest_parameter)
+    elements = saved_elements(config, d_features) + 2 * temporary
+    return len(configs) * _width(config) * elements
 
 
 def evaluated_bytes(configs: list[RunConfig], d_features: int, machine: Machine) -> int:
@@ -104,7 +105,7 @@ def evaluated_bytes(configs: list[RunConfig], d_features: int, machine: Machine)
     return max(
         piece.n_runs
         * _width(configs[0])
-        * evaluated_numbers(configs[0], d_features, piece.n_sequences, piece.n_logits)
+        * evaluated_elements(configs[0], d_features, piece.n_sequences, piece.n_logits)
         for piece in evaluation_pieces(configs, machine)
     )
 
@@ -147,17 +148,6 @@ def largest_piece(pieces: Iterable[Piece]) -> Piece:
     return max(pieces, key=lambda piece: piece.n_runs * piece.n_sequences)
 
 
-def moved_bytes(config: RunConfig, d_features: int) -> int:
-    """Return the bytes that a step of one run moves to and from memory at least.
-
-    Matrix products read parameters twice; gradients are written and read, and Adam reads and writes
-    parameters and moments.  What the forward pass keeps is written and read twice, with its slope.
-    """
-    n_parameters = count_numbers(trained_shapes(config, d_features))
-    moved = UPDATE_PASSES * n_parameters + SAVED_PASSES * saved_numbers(config, d_features)
-    return _width(config) * moved + FEATURE_PASSES * batch_bytes([config], d_features)
-
-
 def batch_bytes(configs: list[RunConfig], d_features: int) -> int:
     """Return the bytes of the features of a step's batches, of all runs, without activations."""
     data = configs[0].data
@@ -176,7 +166,7 @@ def exemplar_bytes(configs: list[RunConfig], d_features: int) -> int:
 
 
 def evaluation_bytes(configs: list[RunConfig]) -> int:
-    """Return the bytes of the evaluation sets of all runs, 8 for each number of a sequence."""
+    """Return the bytes of the evaluation sets of all runs, 8 for each index of a sequence."""
     return sum(
         8
         * (2 * config.data.context + 2)
@@ -193,10 +183,10 @@ def disk_bytes(config: RunConfig, d_features: int) -> int:
     if weights != "all":
         n_weights = min(n_made, int(weights) + len(config.checkpoint_at))
     n_states = 1 if state == "last" else n_weights
-    numbers, width = count_numbers(all_shapes(config, d_features)), _width(config)
-    moments = len(moment_names(config.optim)) * count_numbers(trained_shapes(config, d_features))
-    return n_weights * numbers * (2 if config.keep_half else width) + n_states * width * (
-        numbers + moments
+    elements, width = count_elements(all_shapes(config, d_features)), _width(config)
+    moments = len(moment_names(config.optim)) * count_elements(trained_shapes(config, d_features))
+    return n_weights * elements * (2 if config.keep_half else width) + n_states * width * (
+        elements + moments
     )
 
 
@@ -297,7 +287,7 @@ def forecast_cost(configs: list[RunConfig], machine: Machine) -> dict[str, Any]:
         "runs": len(configs),
         "steps": config.n_steps,
         "sequences": config.n_steps * config.sequences_per_step,
-        "parameters": count_numbers(trained_shapes(config, d_features)),
+        "parameters": count_elements(trained_shapes(config, d_features)),
         "features": d_features,
         "still_needed": ", ".join(_still_needed(config)) or None,
         "memory_mib": round(memory / 2**20),
@@ -321,7 +311,7 @@ def _repeated_evaluation(
     exemplars, shape = RunExemplars([one] * piece.n_runs), (state.context + 1, piece.n_sequences)
     zeros = torch.zeros(shape, dtype=torch.int64, device=state.device)
     sequences = [Sequences(zeros, zeros[1:], zeros[0])] * piece.n_runs
-    parameters = state.of_runs([*range(piece.n_runs)])
+    parameters = state.select_parameters([*range(piece.n_runs)])
     return lambda: evaluate_runs(parameters, config.model, exemplars, sequences)
 
 

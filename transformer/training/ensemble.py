@@ -4,9 +4,7 @@ It touches no disk: `transformer.runs.loop` writes what it returns.
 """
 
 import math
-from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import wraps
 from typing import Any, TypeVar
@@ -18,7 +16,6 @@ from torch import Tensor
 from coopetition.tools.errors import UserError
 from coopetition.tools.run_files import Row
 from transformer.config import RunConfig
-from transformer.config.interventions import Intervention
 from transformer.data.exemplar_sets import Exemplars, RunExemplars
 from transformer.data.sequences import Sequences
 from transformer.measures.metrics import all_means, evaluate_runs
@@ -61,6 +58,14 @@ class Checkpoint:
     """Fingerprint of the exemplars that it was trained on."""
     tensors: dict[str, Tensor]
 
+    def check_trained_on(self, fingerprint: str) -> None:
+        """Raise `UserError` unless it was trained on the exemplars of this fingerprint."""
+        if self.exemplars != fingerprint:
+            raise UserError(
+                f"the exemplars are not those that the checkpoint of step {self.step} was trained "
+                f"on (fingerprint {fingerprint}, expected {self.exemplars}); restore the data set"
+            )
+
 
 Method = TypeVar("Method", bound=Callable[..., Any])
 
@@ -69,9 +74,9 @@ def _on_machine(method: Method) -> Method:
     """Run a method of an ensemble with its threads and precision, whatever the process has."""
 
     @wraps(method)
-    def run(self: "Ensemble", *arguments: Any) -> Any:
+    def run(self: "Ensemble", *arguments: Any, **keywords: Any) -> Any:
         with self.machine.use(self.config.precision):
-            return method(self, *arguments)
+            return method(self, *arguments, **keywords)
 
     return run  # pyright: ignore[reportReturnType]
 
@@ -86,7 +91,6 @@ class Ensemble:
     machine : the machine, what it left open resolved by `choose_execution`
     step : steps done
     failures : run number -> why it was given up; the others continue
-    acted : how often each intervention acted when a run was last evaluated
     """
 
     def __init__(self, runs: list[ResolvedRun], machine: Machine) -> None:
@@ -110,12 +114,11 @@ class Ensemble:
         self.step = 0
         self.steps_since = 0  # since the last evaluation
         self.failures: dict[int, str] = {}
-        self.acted: Counter[Intervention] = Counter()
         self._gradient_norms: list[float] = []
         # on a CPU, a thread would take its time from the steps
         is_ahead = self.device.type == "cuda"
         self._batches = BatchStream(self.configs, self.device, is_ahead)
-        self._intervened: dict[tuple[Any, ...], Intervened] = {}
+        self._intervened: dict[tuple[int, ...], Intervened] = {}
 
     @property
     def live(self) -> list[int]:
@@ -127,32 +130,17 @@ class Ensemble:
 
         All runs that continue need states of one step.
         """
-        with self._restoring(number, state):
-            tensors = dict(state.tensors)
+        state.check_trained_on(self.fingerprints[number])
+        run_id, name = self.run_ids[number], f"the checkpoint of step {state.step}"
+        if state.run_id != run_id:
+            raise UserError(f"{name} is of run {state.run_id}, not {run_id}; move it away")
+        tensors = dict(state.tensors)
+        try:
             self.steps_since = int(tensors.pop("steps_since"))
             self.train_state.load_tensors(number, tensors)
-
-    def restore_weights(self, number: int, weights: Checkpoint) -> None:
-        """Take over a run's weights alone, to evaluate them; errors as in `restore`."""
-        with self._restoring(number, weights):
-            self.train_state.load_parameters(number, weights.tensors, ("all",))
-
-    @contextmanager
-    def _restoring(self, number: int, checkpoint: Checkpoint) -> Iterator[None]:
-        run_id, fingerprint = self.run_ids[number], self.fingerprints[number]
-        name = f"the checkpoint of step {checkpoint.step}"
-        if checkpoint.run_id != run_id:
-            raise UserError(f"{name} is of run {checkpoint.run_id}, not {run_id}; move it away")
-        if checkpoint.exemplars != fingerprint:
-            raise UserError(
-                f"the exemplars are not those that {name} was trained on (fingerprint "
-                f"{fingerprint}, expected {checkpoint.exemplars}); restore the data set"
-            )
-        try:
-            yield
         except (KeyError, ValueError) as error:
             raise UserError(f"{name} is not a run's ({error}); move it away") from error
-        self.step = checkpoint.step
+        self.step = state.step
 
     def choose_execution(self) -> str:
         """Resolve what the machine leaves open; return the reason for its number of threads."""
@@ -162,7 +150,7 @@ class Ensemble:
         return why
 
     def is_evaluation(self, step: int) -> bool:
-        """Return whether runs are evaluated after this step: every so many, and the last."""
+        """Return whether runs are evaluated after `step`: by `evaluation.every`, and at the end."""
         return step == self.config.n_steps or step % self.config.evaluation.every == 0
 
     @_on_machine
@@ -191,18 +179,12 @@ class Ensemble:
         return torch.randn(like.shape, generator=generator).to(like)
 
     @_on_machine
-    def evaluate(
-        self, further: tuple[Intervention, ...] = (), replace_own: bool = False
-    ) -> dict[int, Metrics]:
-        """Return the metrics of each sequence, by number of the runs that have not failed.
-
-        They are computed under the runs' interventions and `further` ones, or under the latter
-        alone with `replace_own`.
-        """
+    def evaluate(self) -> dict[int, Metrics]:
+        """Return the metrics of each sequence, by number of the runs that have not failed."""
         self._give_up_diverged()
         evaluated = {}
         for numbers in self._groups_to_evaluate():
-            evaluated |= self._evaluate_together(numbers, further, replace_own)
+            evaluated |= self._evaluate_together(numbers)
         return evaluated
 
     def _groups_to_evaluate(self) -> list[list[int]]:
@@ -216,19 +198,10 @@ class Ensemble:
             groups.setdefault(shapes, []).append(number)
         return [*groups.values()]
 
-    def _evaluate_together(
-        self,
-        numbers: list[int],
-        further: tuple[Intervention, ...] = (),
-        replace_own: bool = False,
-    ) -> dict[int, Metrics]:
+    def _evaluate_together(self, numbers: list[int]) -> dict[int, Metrics]:
         """Return what `evaluate` does, of some runs at once."""
-        parameters = self.train_state.of_runs(numbers)
-        own = [() if replace_own else self.configs[number].interventions for number in numbers]
-        intervened = self._intervene(numbers, own, further, parameters)
-        if intervened:
-            intervened.acted.clear()
-            self.acted = intervened.acted
+        parameters = self.train_state.select_parameters(numbers)
+        intervened = self._intervene(numbers, parameters)
         exemplars = RunExemplars([self.exemplars[number] for number in numbers])
         evaluated: dict[int, Metrics] = {number: {} for number in numbers}
         for name in self.evaluation_sets[numbers[0]]:
@@ -239,19 +212,11 @@ class Ensemble:
                 evaluated[number][name] = metrics
         return evaluated
 
-    def _intervene(
-        self,
-        numbers: list[int],
-        own: list[tuple[Intervention, ...]],
-        further: tuple[Intervention, ...],
-        parameters: Parameters,
-    ) -> Intervened | None:
-        """Return interventions of some runs and further ones, made once; None without any."""
-        key, model = (*numbers, *own, further), self.config.model
-        if (any(own) or further) and key not in self._intervened:
-            alone = Intervened(own, model, parameters)
-            all_of_runs = [(*each, *further) for each in own]
-            self._intervened[key] = Intervened(all_of_runs, model, parameters, alone)
+    def _intervene(self, numbers: list[int], parameters: Parameters) -> Intervened | None:
+        """Return the interventions of some runs, made once; None without any."""
+        key, own = tuple(numbers), [self.configs[number].interventions for number in numbers]
+        if any(own) and key not in self._intervened:
+            self._intervened[key] = Intervened(own, self.config.model, parameters)
         return self._intervened.get(key)
 
     @_on_machine
@@ -305,7 +270,7 @@ class Ensemble:
 
     def model(self, number: int = 0) -> Model:
         """Return a copy of a run's transformer as it is now, in float32 on the CPU."""
-        weights = self.train_state.of_run(number).items()
+        weights = self.train_state.run_parameters(number).items()
         copies = {name: value[0].detach().cpu().float().clone() for name, value in weights}
         config = self.configs[number]
         return Model(config.model, copies, self.step, config.interventions)

@@ -51,7 +51,7 @@ def seconds_of(function: Step, device: torch.device, count: int = 1) -> float:
 
 
 def median_seconds(function: Step, device: torch.device, at_least: float) -> float:
-    """Return the median seconds of calls that together take `at_least` so many seconds."""
+    """Return the median seconds of calls that together take at least `at_least` seconds."""
     times: list[float] = []
     while sum(times) < at_least:
         times.append(seconds_of(function, device))

@@ -13,6 +13,7 @@ import torch
 
 from coopetition.tools.errors import UsageError
 from transformer.config.run import Precision
+from transformer.data.torch_settings import torch_settings
 
 MAX_THREADS = 1024
 WORTH_COMPILING = 10_000  # steps; compiling takes some 20 s and saves some 3 ms a step
@@ -62,18 +63,11 @@ class Machine:
         A CUDA device is the current one meanwhile: streams, graphs and Triton use that.
         """
         is_cuda = torch.device(self.device).type == "cuda"
-        threads, matmul = torch.get_num_threads(), torch.get_float32_matmul_precision()
-        cudnn = torch.backends.cudnn.allow_tf32
-        torch.set_num_threads(self.threads or 1)
-        torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
-        torch.backends.cudnn.allow_tf32 = precision == "tf32"
-        try:
-            with torch.cuda.device(self.device) if is_cuda else nullcontext():
-                yield
-        finally:
-            torch.set_num_threads(threads)
-            torch.set_float32_matmul_precision(matmul)
-            torch.backends.cudnn.allow_tf32 = cudnn
+        with (
+            torch_settings(self.threads or 1, tf32=precision == "tf32"),
+            torch.cuda.device(self.device) if is_cuda else nullcontext(),
+        ):
+            yield
 
 
 def _resolve_execution(execution: str, device: torch.device, n_steps: int) -> Choice:

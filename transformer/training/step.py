@@ -34,7 +34,7 @@ Moments = dict[str, Tensor]
 Numbers = tuple[Tensor, Tensor, Tensor]  # `step_numbers`, each (R, 1) or (R, P)
 Rule = Callable[[OptimConfig, Tensor, Tensor, Moments, Numbers], None]
 
-GROUPED = 2**14  # parameters of at most so many numbers are updated as one tensor
+GROUPED = 2**14  # parameters of at most this many elements are updated as one tensor
 
 
 def step_numbers(optim: OptimConfig, step: int) -> tuple[float, float, float]:
@@ -81,15 +81,10 @@ def moment_names(optim: OptimConfig) -> tuple[str, ...]:
 RULES: dict[str, Rule] = {"adam": adam, "adamw": adam, "sgd": sgd}
 
 
-def penalty_slope(value: Tensor, squared: bool) -> Tensor:
-    """Return the gradient of half the squared norm of a parameter (R, ...), or of the norm itself.
-
-    The latter is 0 where the norm is.
-    """
-    if squared:
-        return value
+def norm_slope(value: Tensor) -> Tensor:
+    """Return the gradient of the norm of a parameter (R, ...); 0 where the norm is."""
     norm = value.flatten(1).norm(dim=1).clamp_min(torch.finfo(value.dtype).tiny ** 0.5)
-    return value / over_run(norm, value)
+    return value / broadcast_over_run(norm, value)
 
 
 def clip_scale(gradients: list[Tensor], limit: Tensor) -> Tensor:
@@ -101,7 +96,7 @@ def clip_scale(gradients: list[Tensor], limit: Tensor) -> Tensor:
     return torch.where(norm > limit, limit / norm, 1)  # also where both are infinite
 
 
-def over_run(each: Tensor, like: Tensor) -> Tensor:
+def broadcast_over_run(each: Tensor, like: Tensor) -> Tensor:
     """Return one number per run (R,) in a shape that broadcasts over (R, ...)."""
     return each.view(-1, *[1] * (like.dim() - 1))
 
@@ -132,7 +127,7 @@ class Group:
         if squared:
             return self.value
         parts = self.value.split(self.sizes, 1)
-        return torch.cat([penalty_slope(part, squared) for part in parts], 1)
+        return torch.cat([norm_slope(part) for part in parts], 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,12 +190,12 @@ class TrainState:
         self._groups = [self._group(names) for names in (small, *large) if names]
         self._statistics = self._group([*self._running]) if self._running else None
         limits = [m.optim.clip_norm or torch.inf for m in members]
-        self._clip = self._of_runs(limits) if min(limits) < torch.inf else None
+        self._clip = self._run_tensor(limits) if min(limits) < torch.inf else None
         each = [member.interventions for member in members]
         self.intervened = Intervened(each, model, self.parameters) if any(each) else None
         self.execute_as(execution)
 
-    def _of_runs(self, values: list[float]) -> Tensor:
+    def _run_tensor(self, values: list[float]) -> Tensor:
         return torch.tensor(values, device=self.device, dtype=self.dtype)
 
     def _rate_factors(self, name: str) -> list[float]:
@@ -236,7 +231,7 @@ class TrainState:
     def _by_parameter(self, numbers: list[list[float]], sizes: tuple[int, ...]) -> Tensor:
         """Return numbers, by parameter and run, as (R, 1) if parameters agree, else as (R, P)."""
         if all(each == numbers[0] for each in numbers):
-            return self._of_runs(numbers[0]).unsqueeze(1)
+            return self._run_tensor(numbers[0]).unsqueeze(1)
         by_run = torch.tensor(numbers, dtype=self.dtype).T
         return by_run.repeat_interleave(torch.tensor(sizes), 1).to(self.device)
 
@@ -366,14 +361,14 @@ class TrainState:
         """Separate layers that must not be fused (a tap)."""
         return fusion_barrier(value) if name in self._cuts else value
 
-    def of_run(self, run: int) -> Parameters:
+    def run_parameters(self, run: int) -> Parameters:
         """Return views of one run's parameters, with a run axis of length 1."""
         return {name: value[run : run + 1] for name, value in self.parameters.items()}
 
-    def of_runs(self, runs: list[int]) -> Parameters:
+    def select_parameters(self, runs: list[int]) -> Parameters:
         """Return some runs' parameters: views of one or all, else copies."""
         if len(runs) == 1:
-            return self.of_run(runs[0])
+            return self.run_parameters(runs[0])
         if len(runs) == len(self.loss_sum):
             return self.parameters
         return {name: value[runs] for name, value in self.parameters.items()}

@@ -1,11 +1,13 @@
 """Variants of a config, and which of them can be trained together."""
 
+import json
 from dataclasses import replace
 
 import pytest
 
 from coopetition.tools.errors import UsageError
-from transformer.config.variants import check_together, vary
+from transformer.config.variants import check_together, vary, with_texts
+from transformer.interventions.attention import Ablate
 
 
 def test_runs_are_varied_over_all_combinations(tiny):
@@ -22,6 +24,14 @@ def test_runs_are_varied_over_all_combinations(tiny):
     plain, ablated = vary(tiny, {"interventions": values}).items()
     assert plain == ("interventions=none", tiny)
     assert ablated[0] == "interventions=Ablate_heads_0_1"
+
+
+def test_a_run_can_be_changed_by_a_text_of_any_length(tiny):
+    heads = [f"{layer}:{head}" for layer in (0, 1) for head in (0, 1)]
+    text = json.dumps([{"Ablate": {"heads": heads * 20}}])
+    changed = with_texts(tiny, {"interventions": text, "init_seed": "6"})
+    assert changed.interventions == (Ablate(heads=(*heads * 20,)),)
+    assert replace(changed, interventions=(), init_seed=5) == tiny
 
 
 @pytest.mark.parametrize(

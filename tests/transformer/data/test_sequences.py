@@ -18,7 +18,14 @@ from coopetition.tools.errors import UsageError, UserError
 from tests.transformer.conftest import tiny_config
 from transformer.config import DataConfig, EvaluationConfig, RunConfig
 from transformer.config.data import MODES
-from transformer.data.evaluators import draw_evaluation_sets, evaluators_of, load_evaluation_sets
+from transformer.config.evaluators import EVALUATORS, evaluator
+from transformer.data.evaluators import (
+    as_trained,
+    draw_evaluation_sets,
+    evaluators_of,
+    iwl,
+    load_evaluation_sets,
+)
 from transformer.data.exemplars.glyphs import GlyphConfig
 from transformer.data.sequences import BLOCK_STEPS, Sequences, training_block
 
@@ -516,6 +523,23 @@ def test_further_evaluators_leave_the_default_ones_unchanged():
     assert set(np.unique(unseen.classes)) == set(range(20, 30)), "the classes held out"
     assert (unseen.of_query.sum(0) == 4).all() and unseen.labels.max() == 1
     assert plausible(fit((twice.of_query.sum(0) > 2), [(11 / 12) ** 4, 1 - (11 / 12) ** 4]))
+
+
+def test_classes_that_are_held_out_have_their_own_labels():
+    before = dict(EVALUATORS)
+    try:
+        evaluator("bursty_held_out", held_out=True)(as_trained)
+        evaluator("iwl_held_out", held_out=True)(iwl)
+        config = run_config(4, 2, evaluated=12, held_out=10)
+        also = replace(config.evaluation, also=("bursty_held_out", "iwl_held_out"))
+        sets = draw_evaluation_sets(replace(config, evaluation=also))
+    finally:
+        EVALUATORS.reset(before)
+    for name in also.also:
+        drawn = as_drawn(sets[name], 6)
+        assert set(np.unique(drawn.classes)) == set(range(20, 30))
+        assert (drawn.labels == drawn.classes[:-1]).all()
+        assert (drawn.target == drawn.query).all()
 
 
 @pytest.mark.parametrize(

@@ -184,6 +184,13 @@ PAIR = "[run.p]\npreset = 'smoke'\nvary = { init_seed = [7, 8] }"
 FEATURES = "[features.a]\ndrawings = { kind = 'glyphs' }\nencoder ="
 
 
+def test_a_change_may_be_longer_than_the_name_of_a_folder(nodes_of):
+    heads = ("0:0", "0:1", "1:0", "1:1") * 20
+    change = f"interventions = [{{ Ablate = {{ heads = {[*heads]} }} }}]"
+    nodes = nodes_of(f"{RUN}\nchange = {{ {change} }}")
+    assert nodes["a"].configs[""].interventions == (Ablate(heads=heads),)
+
+
 @pytest.mark.parametrize(
     ("text", "place", "name"),
     [

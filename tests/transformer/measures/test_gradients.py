@@ -16,6 +16,7 @@ from transformer.config import EvaluationConfig, ModelConfig, OptimConfig
 from transformer.config.model import GROUPS, in_part
 from transformer.data.exemplar_sets import load_exemplars
 from transformer.data.exemplars.synthetic import GaussianConfig
+from transformer.interventions.attention import Ablate
 from transformer.measures.gradients import State, gradients, largest_eigenvalue, sharpness
 from transformer.runs.measures import measure_run
 from transformer.runs.models import load_state
@@ -164,13 +165,34 @@ def test_tables_have_a_row_at_each_kept_state(run):
     assert all(isinstance(row["loss"], float) for row in rows)
 
 
-def test_runs_that_keep_one_state_or_are_intervened_are_refused(state):
+def test_sharpness_is_not_at_the_edge_where_the_rate_is_0(state):
+    (at_rate,) = sharpness(state, n_sequences=32, n_products=3)
+    config = replace(state.config, optim=replace(state.config.optim, learning_rate=0.0))
+    (row,) = sharpness(replace(state, config=config), n_sequences=32, n_products=3)
+    assert row == at_rate | {"of_edge": 0}
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        replace(SMALL, data=replace(SMALL.data, noise=0.1)),
+        replace(SMALL, interventions=(Ablate(heads=("0:0",)),)),
+        replace(SMALL, model=ModelConfig(encoder="resnet", n_layers=1)),
+    ],
+)
+def test_runs_without_a_loss_per_sequence_are_refused_before_they_are_trained(state, config):
+    with pytest.raises(UsageError):
+        replace(state, config=config)
+    for measure in ("gradients", "sharpness"):
+        table = RunTable(name="table", measure=measure, of=("run",))
+        with pytest.raises(UsageError, match="table"):
+            Plan([Train(name="run", config=config), table])
+
+
+def test_runs_that_keep_one_state_are_refused():
     table = RunTable(name="table", measure="sharpness", of=("run",))
     with pytest.raises(UsageError, match="keep"):
         Plan([Train(name="run", config=replace(SMALL, keep=("all", "last"))), table])
-    noisy = replace(state.config, data=replace(state.config.data, noise=0.1))
-    with pytest.raises(UsageError, match="noise"):
-        replace(state, config=noisy)
 
 
 def test_tables_record_the_settings_of_their_measure():

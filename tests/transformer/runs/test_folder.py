@@ -215,6 +215,20 @@ def test_tensorboard_gets_every_metric_at_its_time(copied, tmp_path):
         write_tensorboard(copied, folder)
 
 
+def test_rows_of_sessions_that_were_not_recorded_have_a_time(copied, tmp_path):
+    """Those of older versions; a newer one continued the run."""
+    path, began = copied.path / "manifest.json", datetime(2020, 1, 2, tzinfo=UTC)
+    record = json.loads(path.read_text())
+    record["sessions"][0] |= {"began": began.isoformat(), "first_step": 21}
+    path.write_text(json.dumps(record))
+    write_tensorboard(copied, tmp_path / "events")
+    rows = copied.metrics()
+    (before,) = (row["seconds"] for row in rows if row["step"] == 21)
+    for event, row in zip(read_events(tmp_path / "events", "icl/loss"), rows, strict=True):
+        expected = began.timestamp() + row["seconds"] - before
+        assert event.wall_time == pytest.approx(expected, abs=1e-3)
+
+
 def fail(number):
     def refuse(*_, **__):
         raise OSError(number, os.strerror(number))

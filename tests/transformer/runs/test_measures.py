@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import torch
 
-from coopetition.tools.errors import UsageError, UserError
+from coopetition.tools.errors import Interrupted, UsageError, UserError
 from coopetition.tools.files import write_bytes
 from tests.transformer.conftest import tiny_config
 from transformer import load_model, train
@@ -55,6 +55,25 @@ def test_an_interrupted_table_is_completed_to_the_same_table(run, tmp_path):
     partial.write_text(json.dumps(about | {"run_id": "another"}) + "\n")
     with pytest.raises(UsageError, match="partial"):
         write_model_table(run, names, tmp_path / "again.csv")
+
+
+def test_an_interrupted_table_under_interventions_is_completed(run, tmp_path, monkeypatch):
+    """Also under an intervention with a tuple, which JSON keeps as a list."""
+    given = {"evaluators": ["icl"], "interventions": (Ablate(heads=("0:0", "0:1")),)}
+    write_model_table(run, ["accuracy"], tmp_path / "whole.csv", **given)
+    out = tmp_path / "again.csv"
+
+    def stopped(run, step):
+        if step == 8:
+            raise KeyboardInterrupt
+        return load_model(run, step)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("transformer.runs.measures.load_model", stopped)
+        with pytest.raises(Interrupted):
+            write_model_table(run, ["accuracy"], out, **given)
+    write_model_table(run, ["accuracy"], out, **given)
+    assert out.read_bytes() == (tmp_path / "whole.csv").read_bytes()
 
 
 def test_a_table_is_written_by_one_process_at_a_time(run, tmp_path, monkeypatch):

@@ -20,6 +20,7 @@ from tests.transformer.conftest import (
     without_time,
 )
 from transformer.config import OptimConfig, RunConfig
+from transformer.data.exemplar_sets import load_exemplars
 from transformer.runs.checkpoint import DamagedCheckpoint, read_checkpoint, serialise
 from transformer.runs.folder import (
     RunFolder,
@@ -576,6 +577,27 @@ def test_a_run_resumes_on_another_machine(whole, tmp_path):
     with pytest.raises(UsageError, match="'graph' needs a CUDA device"):
         resume(run.path, threads=1)
     assert_same_run(whole, train_or_resume(whole.config, run.path, HERE))
+
+
+def test_a_run_of_a_gpu_continues_and_is_evaluated_on_a_cpu(whole, tmp_path, call):
+    path = create_run(tmp_path / "run", whole.config, Machine("cuda:1", 1, "compiled-graph")).path
+    with pytest.raises(UsageError, match="'cuda:1' is not available"):
+        resume(path)
+    (run,) = resume(path, device="cpu")
+    assert_same_run(whole, run)
+    manifest = path / "manifest.json"
+    record = json.loads(manifest.read_text()) | {"device": "cuda", "execution": "graph"}
+    manifest.write_text(json.dumps(record))
+    report = json.loads(call("transformer", "evaluate", path, "--device", "cpu", "--json"))
+    assert report["evaluators"] == evaluate_checkpoint(whole).metrics
+
+
+def test_a_run_is_continued_and_evaluated_on_its_own_exemplars_alone(copied, monkeypatch):
+    other = load_exemplars(replace(copied.config.data.exemplars, seed=9))
+    monkeypatch.setattr("transformer.runs.prepare.load_exemplars", lambda config: other)
+    for use in (evaluate_checkpoint, lambda run: resume(run.path, n_steps=50)):
+        with pytest.raises(UserError, match="exemplars"):
+            use(copied)
 
 
 def test_a_run_that_cannot_be_compiled_is_trained_eagerly(whole, tmp_path, monkeypatch, capsys):

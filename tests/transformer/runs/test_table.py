@@ -1,6 +1,7 @@
 """The metrics of many runs in long form."""
 
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from tests.transformer.conftest import HERE, tiny_config
 from transformer import load_run, runs_table
 from transformer.runs.folder import create_run
+from transformer.runs.table import find_runs
 
 
 @pytest.fixture
@@ -40,6 +42,15 @@ def test_seeds_and_the_settings_that_differ_are_columns(folder):
     assert (first["data_seed"], first["eval_seed"]) == (2, 1)
     assert last["optim.learning_rate"] == 0.5
     assert {name for name in first if "." in name} == {"optim.learning_rate"}
+
+
+def test_hidden_folders_below_hold_no_runs(folder):
+    """Such as copies that were killed."""
+    shutil.copytree(folder / "a", folder / ".a.tmp")
+    shutil.copytree(folder / "a", folder / "deep" / ".old" / "c")
+    assert [*find_runs(folder)] == ["a", "deep/b"]
+    hidden = find_runs(folder / ".a.tmp")
+    assert hidden == {".a.tmp": folder / ".a.tmp"}, "unless one is asked for"
 
 
 def test_a_run_that_cannot_be_read_is_left_out_with_a_warning(folder):

@@ -12,10 +12,11 @@ import pytest
 from coopetition.tools.errors import UserError
 from tests.transformer.conftest import tiny_config
 from tests.transformer.sweeps.conftest import NODES
+from transformer import train
 from transformer.cli import main
-from transformer.config import OptimConfig
+from transformer.config import OptimConfig, StartConfig
 from transformer.experiments.plans import load_plan
-from transformer.runs.folder import RunFolder, load_run, set_status
+from transformer.runs.folder import RunFolder, load_run, load_runs, set_status
 from transformer.sweeps.plan import Plan
 from transformer.sweeps.report import progress_line, readable_row, time_left
 from transformer.sweeps.status import (
@@ -28,6 +29,7 @@ from transformer.sweeps.status import (
 )
 from transformer.sweeps.train import Train
 from transformer.sweeps.work import run_node
+from transformer.training.machine import Machine
 
 
 @pytest.fixture
@@ -263,6 +265,39 @@ def test_an_extension_has_all_metrics_and_the_last_checkpoint(plan, tmp_path):
     assert by_sequence == {row["step"] for row in long.metrics()} == {0, 10, 20, 30}
     assert load_run(tmp_path / "on").config.start.run_id.endswith("/half")
     assert {*states(plan, tmp_path).values()} == {"done"}
+
+
+def test_an_extension_keeps_the_checkpoints_of_its_own_config(plan, tmp_path):
+    """Other nodes start from them; the trained numbers are those of any other schedule."""
+    first = replace(plan.nodes["first"].config, n_steps=20)
+    long = replace(first, n_steps=30, checkpoint_at=(25,), keep=("1", "last"))
+    start = replace(plan.nodes["on"].config, start=StartConfig(step=25), n_steps=5)
+    nodes = [
+        Train(name="first", config=first),
+        Train(name="long", config=long, extends="first"),
+        Train(name="on", config=start, after="long"),
+    ]
+    for name in (plan := Plan(nodes)).nodes:
+        run_node(plan, name, tmp_path, "cpu")
+    assert load_run(tmp_path / "long").steps() == [25, 30]
+    assert {*states(plan, tmp_path).values()} == {"done"}
+    whole = train(long, tmp_path / "whole", Machine("cpu", 1, "eager"))
+    for run in (load_run(tmp_path / "long"), whole):
+        tensors = run.checkpoint(25).tensors
+        assert all(value.equal(whole.checkpoint(25).tensors[n]) for n, value in tensors.items())
+
+
+@pytest.mark.parametrize("together", [False, True])
+def test_an_interrupted_node_continues_by_the_checkpoints_of_its_plan(tmp_path, together):
+    def node(n_steps, **changes):
+        config = replace(tiny_config(), n_steps=n_steps, **changes)
+        pair = {"a": config, "b": replace(config, init_seed=6)}
+        return Train(name="node", config=pair if together else config)
+
+    node(10).execute(tmp_path, "cpu", 1)
+    node(20, checkpoint_at=(13,), checkpoint_every=0).execute(tmp_path, "cpu", 1)
+    for run in load_runs(tmp_path / "node"):
+        assert run.steps() == [10, 13, 20] and run.config.checkpoint_at == (13,)
 
 
 def test_unfinished_nodes_have_not_failed(runs, plan):

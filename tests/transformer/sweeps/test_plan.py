@@ -25,6 +25,11 @@ def start(step: int, name: str = "second", after: str = "first") -> Train:
     return Train(name=name, config=replace(TINY, start=StartConfig(step=step)), after=after)
 
 
+def graft(checkpoint: str) -> Train:
+    grafted = replace(TINY, interventions=(GraftOut(checkpoint=checkpoint, from_=0),))
+    return Train(name="grafted", config=grafted)
+
+
 PAIR = Train(name="pair", config={"a": TINY, "b": replace(TINY, init_seed=6)})
 SHORT = start(10, "short", "pair/a")
 LONG = replace(SHORT, name="long", extends="short", config=replace(SHORT.configs[""], n_steps=80))
@@ -52,7 +57,11 @@ FROZEN = Features(name="f", drawings=GlyphConfig(), encoder=EfficientNetConfig()
         ([FIRST, replace(start(10), exemplars="first", after="")], "exemplars from first"),
         ([FIRST, replace(FIRST, name="b", extends="first")], "b extends first"),
         ([PAIR, SHORT, replace(LONG, after="pair/b")], "long extends short"),
-        ([PAIR, SHORT, LONG, start(20, after="long")], "step 20 of long.* start from that"),
+        ([PAIR, SHORT, LONG, start(20, after="long")], "step 20 of long.* end of short"),
+        (
+            [PAIR, SHORT, LONG, graft("long/checkpoints/step_000000020.safetensors")],
+            "step 20 of long.* end of short",
+        ),
         ([FIRST, RunTable(name="m", measure="events", of=())], "m measures no runs"),
         ([TrainEncoder(name="e"), FROZEN], "EfficientNetConfig"),
         ([FIRST, ModelTable(name="r", measures=("accuracy",), of="nowhere")], "r needs nowhere"),

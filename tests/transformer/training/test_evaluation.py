@@ -41,6 +41,10 @@ def ensemble(tiny):
     return ensemble
 
 
+def test_metrics_may_be_given_by_name(ensemble):
+    assert [*ensemble.metric_rows(evaluated=ensemble.evaluate())] == [0, 1, 2]
+
+
 @pytest.mark.parametrize("n_failed", [0, 1, 2, 3])
 def test_runs_are_evaluated_together_as_alone(ensemble, n_failed):
     ensemble.failures = dict.fromkeys(range(n_failed), "given up")

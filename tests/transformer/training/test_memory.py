@@ -19,7 +19,7 @@ from transformer.experiments import transience
 from transformer.measures import metrics
 from transformer.measures.metrics import evaluate_runs
 from transformer.training import cost
-from transformer.training.activations import saved_numbers
+from transformer.training.activations import saved_elements
 from transformer.training.cost import activation_bytes, check_size, memory_bytes
 from transformer.training.ensemble import new_train_state
 from transformer.training.execution import repeated_step
@@ -136,7 +136,7 @@ def test_the_numbers_of_the_forward_pass_are_those_that_it_keeps(name):
     parameters = {key: state.parameters[key].requires_grad_() for key in state.moments}
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda value: value):
         state._loss(parameters | running(state), features, labels, labels[:, 0])
-    assert 4 * saved_numbers(config, d_features) == pytest.approx(sum(kept), rel=0.05)
+    assert 4 * saved_elements(config, d_features) == pytest.approx(sum(kept), rel=0.05)
 
 
 def running(state):

@@ -17,7 +17,7 @@ from transformer.config.model import in_part
 from transformer.model.transformer import encode, logits_of_items
 from transformer.training.compiled import fusion_barrier
 from transformer.training.machine import Machine
-from transformer.training.step import RunSettings, penalty_slope
+from transformer.training.step import RunSettings, norm_slope
 
 SMALL = {"n_layers": 2, "n_heads": 2, "d_model": 8}
 MODELS = {
@@ -49,7 +49,7 @@ def train(train_state, members, steps, runs=slice(None), batches=None):
 def plain_training(train_state, run, member, steps):
     """Parameters and sum of losses of one run, by autograd and torch.optim from where it stands."""
     model, optim = train_state.model, member.optim
-    p = {name: value.clone() for name, value in train_state.of_run(run).items()}
+    p = {name: value.clone() for name, value in train_state.run_parameters(run).items()}
     trained = {
         name: p[name].requires_grad_()
         for name in train_state.moments
@@ -167,10 +167,9 @@ def test_the_slope_of_a_norm_is_finite_everywhere():
     """0 at 0, and at most 1 where squares underflow."""
     value = torch.tensor([[[0.0, 0.0]], [[3.0, -4.0]]])
     expected = torch.tensor([[[0.0, 0.0]], [[0.6, -0.8]]])
-    torch.testing.assert_close(penalty_slope(value, squared=False), expected)
-    assert torch.equal(penalty_slope(value, squared=True), value)
+    torch.testing.assert_close(norm_slope(value), expected)
     tiny = 10.0 ** -torch.arange(15.0, 45.0).view(-1, 1, 1).expand(-1, 1, 2)
-    assert (penalty_slope(tiny, squared=False).norm(dim=2) <= 1 + 1e-6).all()
+    assert (norm_slope(tiny).norm(dim=2) <= 1 + 1e-6).all()
 
 
 # runs beside each other

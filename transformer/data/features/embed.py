@@ -5,7 +5,6 @@ import math
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,7 @@ from coopetition.tools.locks import hold
 from coopetition.tools.versions import package_version
 from transformer.config.data import ExemplarConfig
 from transformer.config.encoders import EncoderConfig, ReductionConfig
-from transformer.config.plain import difference, require
+from transformer.config.plain import difference
 from transformer.data.drawings import Drawings
 from transformer.data.encoders.base import Encoder, images_of
 from transformer.data.exemplar_sets import (
@@ -37,6 +36,7 @@ from transformer.data.exemplars.omniglot import OmniglotConfig, open_omniglot
 from transformer.data.features.provenance import KEY, identity, identity_of, read_provenance
 from transformer.data.features.reduction import check_components, fit_reduction
 from transformer.data.features.separation import separation
+from transformer.data.torch_settings import torch_settings
 
 PER_CHUNK = 400  # drawings whose features are written at once: seconds of work
 BATCH = 40  # drawings that the network sees at once: their activations stay in a CPU's cache
@@ -78,7 +78,7 @@ def write_features(
     check_ending(out, ".safetensors")
     check_writable(out)
     check_writable(partial)
-    with exact_arithmetic(threads), torch.inference_mode():
+    with torch_settings(threads), torch.inference_mode():
         network = encoder.load(torch.device(device))
         check_components(reduction, network.d_features)
         images, fingerprint = open_drawings(drawings)
@@ -105,23 +105,6 @@ def write_features(
             write_bytes(out, save({"features": features}, {KEY: to_json(provenance)}))
             partial.unlink()
     return provenance
-
-
-@contextmanager
-def exact_arithmetic(threads: int) -> Iterator[None]:
-    """Compute with a number of CPU threads and without TF32; restore both settings at the end."""
-    require(threads >= 1, f"threads={threads}; choose at least 1")
-    before = torch.get_num_threads(), torch.backends.cudnn.allow_tf32
-    matmul = torch.get_float32_matmul_precision()
-    torch.set_num_threads(threads)
-    torch.backends.cudnn.allow_tf32 = False
-    torch.set_float32_matmul_precision("highest")
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before[0])
-        torch.backends.cudnn.allow_tf32 = before[1]
-        torch.set_float32_matmul_precision(matmul)
 
 
 def machine_table(device: str, threads: int) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from transformer.data.drawings import SIDE
 from transformer.data.encoders.base import images_of
 from transformer.data.encoders.own import OwnConfig, TrainingConfig
 from transformer.data.exemplar_sets import load_exemplars
-from transformer.data.features.embed import exact_arithmetic, machine_table
+from transformer.data.features.embed import machine_table
 from transformer.data.features.networks import (
     D_OWN,
     OWN_CHANNELS,
@@ -26,6 +26,7 @@ from transformer.data.features.networks import (
     pooled,
 )
 from transformer.data.features.provenance import KEY
+from transformer.data.torch_settings import torch_settings
 
 CHUNK = 500  # drawings classified at once
 
@@ -48,7 +49,7 @@ def train_encoder(
     if out.exists():
         raise UsageError(f"{out} exists; give another name, or remove it")
     threads = torch.get_num_threads() if threads is None else threads
-    with exact_arithmetic(threads):
+    with torch_settings(threads):
         place, glyphs = torch.device(device), config.glyphs
         images = images_of(load_exemplars(glyphs).values.view(-1, SIDE, SIDE), OwnConfig())
         images = images.view(glyphs.n_classes, glyphs.n_exemplars, 1, SIDE, SIDE)

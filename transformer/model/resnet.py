@@ -103,6 +103,17 @@ def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
     return total // 2, total - total // 2
 
 
+def cut_kernel(size: int, kernel: int, stride: int) -> tuple[slice, tuple[int, int]]:
+    """Return the part of a kernel that sees more than padding, and the padding that it needs.
+
+    In bfloat16 on a CPU with AMX, PyTorch 2.13 leaves the gradients by the other weights undefined.
+    """
+    before, after = same_padding(size, kernel, stride)
+    first = max(before - (-(-size // stride) - 1) * stride, 0)
+    end = min(before + size, kernel)
+    return slice(first, end), (before - first, after - (kernel - end))
+
+
 def _convolve(x: Tensor, weight: Tensor, stride: int = 1) -> Tensor:
     """Convolve images (n, R, inputs, height, width) with each run's filters."""
     n, n_runs = x.shape[:2]
@@ -110,7 +121,8 @@ def _convolve(x: Tensor, weight: Tensor, stride: int = 1) -> Tensor:
     if kernel == 1 and n_runs > 1 and x.device.type != "cpu":  # cuDNN's grouped ones are slow
         return _mix_channels(x, weight, stride)
     images, padding = x.flatten(1, 2), (0, 0)
-    rows, columns = (same_padding(size, kernel, stride) for size in x.shape[-2:])
+    (height, rows), (width, columns) = (cut_kernel(size, kernel, stride) for size in x.shape[-2:])
+    weight = weight[..., height, width]
     if rows[0] == rows[1] and columns[0] == columns[1]:
         padding = rows[0], columns[0]
     else:

@@ -3,7 +3,7 @@
 import math
 
 from transformer.config import ModelConfig, RunConfig
-from transformer.model.resnet import STEM, resnet_blocks, same_padding
+from transformer.model.resnet import STEM, cut_kernel, resnet_blocks, same_padding
 
 
 def saved_elements(config: RunConfig, d_features: int) -> int:
@@ -76,7 +76,7 @@ def _layer_elements(model: ModelConfig, n_tokens: int, *, is_last: bool) -> int:
 def _resnet_elements(d_model: int, side: int) -> int:
     """Return the elements of one image: outputs of filters and of ReLUs, padded images."""
     half, quarter = -(-side // 2), -(-side // 4)
-    pooled = _padded(half, 3, 2) or half**2  # the pool's input, which is always a copy
+    pooled = (half + sum(same_padding(half, 3, 2))) ** 2  # the pool's input, which is a copy
     # pooling also keeps where each maximum is, as int64
     elements = _padded(side, 7, 2) + STEM * (2 * half**2 + pooled + 3 * quarter**2)
     size = quarter
@@ -91,5 +91,5 @@ def _resnet_elements(d_model: int, side: int) -> int:
 
 def _padded(size: int, kernel: int, stride: int) -> int:
     """Return the pixels of a square image that is padded at one end more, as a copy; else 0."""
-    before, after = same_padding(size, kernel, stride)
+    before, after = cut_kernel(size, kernel, stride)[1]
     return (size + before + after) ** 2 if before != after else 0

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from tests.transformer.conftest import draw_batch, numbers_at
 from tests.transformer.model.textbook import (
@@ -18,8 +19,10 @@ from transformer.model.resnet import (
     BatchNorm,
     _convolve,
     _mix_channels,
+    cut_kernel,
     resnet,
     resnet_shapes,
+    same_padding,
 )
 
 
@@ -65,6 +68,25 @@ def test_products_of_matrices_are_convolutions_of_one_pixel(stride):
     torch.testing.assert_close(
         _mix_channels(x, weight, stride), _convolve(x, weight, stride), **EXACT
     )
+
+
+@pytest.mark.parametrize(("kernel", "stride"), [(3, 1), (3, 2), (7, 2)])
+@pytest.mark.parametrize("side", [1, 2, 3, 4, 7])
+def test_weights_that_see_only_padding_are_cut_off(side, kernel, stride):
+    """The others give the same; those cut off have gradients of 0 in bfloat16 too."""
+    x = torch.randn(4, 2, 3, side, side, dtype=torch.float64)
+    weight = torch.randn(2, 5, 3, kernel, kernel, dtype=torch.float64)
+    rows = columns = same_padding(side, kernel, stride)
+    padded = F.pad(x.flatten(1, 2), (*columns, *rows))
+    expected = F.conv2d(padded, weight.flatten(0, 1), stride=stride, groups=2)
+    torch.testing.assert_close(_convolve(x, weight, stride).flatten(1, 2), expected, **EXACT)
+    part, _ = cut_kernel(side, kernel, stride)
+    for _ in range(20):  # memory that is not written to differs
+        half = weight.bfloat16().requires_grad_()
+        _convolve(x.bfloat16(), half, stride).float().square().sum().backward()
+        assert half.grad.isfinite().all()
+        half.grad[..., part, part] = 0
+        assert not half.grad.any()
 
 
 def test_running_statistics_follow_the_batches_and_serve_evaluation():

@@ -365,8 +365,8 @@ def _caution_about_peak(
     if np.median(fall / posterior.noise[ICL][draws, 0]) >= 1:
         return []
     return [
-        "the forecast of icl improves by less than its noise after the known part: the time of the "
-        "peak is that of the best noise"
+        "the forecast of icl improves by less than its noise after the known part: noise alone "
+        "decides when the peak comes"
     ]
 
 

@@ -19,7 +19,7 @@ of the likelihood is then the minimum of the sum of squares.
 
 import math
 import numbers
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
 from functools import cache
@@ -408,13 +408,16 @@ class FitProblem:
         }
 
     @classmethod
-    def from_dict(cls, saved: dict[str, Any], theories: Iterable[Theory]) -> Self:
+    def from_dict(cls, saved: dict[str, Any], theories: Sequence[Theory]) -> Self:
         """Return the problem of `to_dict`.
 
-        theories : among them that of the problem, or the one that it is the readout of, unless
-            commands have a name for it
+        theories : that of the problem, or the one that it is the readout of; none if commands have
+            a name for it
         """
         given = {each.name: each for theory in theories for each in (theory, Readout.of(theory))}
+        if given and saved["theory"] not in given:
+            names = ", ".join(theory.name for theory in theories)
+            raise UsageError(f"the problem is of the theory {saved['theory']}, not {names}")
         return cls(
             [Curves.from_saved(run) for run in saved["runs"]],
             given.get(saved["theory"]) or theory_of(saved["theory"]),

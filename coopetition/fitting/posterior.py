@@ -23,13 +23,13 @@ from coopetition.fitting.estimate import map_in_processes
 from coopetition.fitting.identifiability import NOT_CONVERGED
 from coopetition.fitting.importance import WeightedPoints, resample, sample_by_importance
 from coopetition.fitting.least_squares import FitProblem
-from coopetition.fitting.result import ENDS, Estimate, Fit, origin_line
+from coopetition.fitting.result import ENDS, Estimate, Fit, FittedResult, origin_line
 from coopetition.fitting.theory import Theory
 from coopetition.tools.checks import check_int
 from coopetition.tools.console import ProgressReport, add_progress_switch
 from coopetition.tools.errors import check_type
 from coopetition.tools.files import text_table
-from coopetition.tools.results import JsonResult, trust_line
+from coopetition.tools.results import trust_line
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -46,7 +46,7 @@ MIN_EFFECTIVE = 400.0
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Posterior(JsonResult):
+class Posterior(FittedResult):
     """A sample of a fit's posterior.
 
     thetas : (n, free) of its free parameters, with equal weights
@@ -118,7 +118,7 @@ class Posterior(JsonResult):
         return columns
 
     def to_saved(self) -> dict[str, Any]:
-        """See `JsonResult`."""
+        """Return what the file holds."""
         return {"fit": self.fit.to_saved(), "sample": self.sample_to_saved()}
 
     def sample_to_saved(self) -> dict[str, Any]:

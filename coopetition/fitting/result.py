@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
@@ -23,7 +24,7 @@ from coopetition.fitting.theory import Theory
 from coopetition.tools.checks import check_real_array
 from coopetition.tools.errors import UsageError, abbreviate
 from coopetition.tools.files import text_table, wrap_text
-from coopetition.tools.results import JsonResult, trust_line
+from coopetition.tools.results import JsonResult, read_saved, trust_line
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -127,8 +128,27 @@ def origin_line(times_from: Iterable[float]) -> str:
     return wrap_text(f"times count from the first sample, at {places} sequences")
 
 
+class FittedResult(JsonResult):
+    """A result of fitted theories, which its file names."""
+
+    __slots__ = ()
+
+    @classmethod
+    def from_saved(cls, saved: dict[str, Any], *theories: Theory) -> Self:
+        """Return the result of `to_saved`; theories without a name in commands must be given."""
+        raise NotImplementedError
+
+    @classmethod
+    def load(cls, path: Path | str, *theories: Theory) -> Self:
+        """Read a file of `save`; any other file raises `UsageError`.
+
+        theories : those of the file that commands have no name for
+        """
+        return read_saved(Path(path), cls.kind, lambda saved: cls.from_saved(saved, *theories))
+
+
 @dataclass(frozen=True, eq=False, repr=False)
-class Fit(JsonResult):
+class Fit(FittedResult):
     """A theory fitted to curves.
 
     problem : with the most likely noise

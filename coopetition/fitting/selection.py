@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 from coopetition.fitting.curves import FLIP, Curves
 from coopetition.fitting.estimate import fit
 from coopetition.fitting.posterior import Posterior, sample_posterior
+from coopetition.fitting.readout import Readout
 from coopetition.fitting.registry import theories, theory_of
-from coopetition.fitting.result import Fit
+from coopetition.fitting.result import Fit, FittedResult
 from coopetition.fitting.theory import Theory
 from coopetition.tools.console import ProgressReport, add_progress_switch
 from coopetition.tools.errors import UsageError, check_type
 from coopetition.tools.files import text_table, wrap_text
-from coopetition.tools.results import JsonResult, trust_line
+from coopetition.tools.results import trust_line
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -23,7 +24,7 @@ DECISIVE_BIC, DECISIVE_LOG_EVIDENCE = 10.0, 5.0
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Comparison(JsonResult):
+class Comparison(FittedResult):
     """Fits of several theories, by rising BIC, or by falling evidence if that was computed.
 
     Criteria weigh the likelihood of a fit against the number of fitted numbers, floors and gains
@@ -126,7 +127,7 @@ class Comparison(JsonResult):
         return plot_theories(self, ax=ax)
 
     def to_saved(self) -> dict[str, Any]:
-        """See `JsonResult`."""
+        """Return what the file holds."""
         return {
             "fits": [each.to_saved() for each in self.fits],
             "posteriors": [each.sample_to_saved() for each in self.posteriors],
@@ -135,7 +136,8 @@ class Comparison(JsonResult):
     @classmethod
     def from_saved(cls, saved: dict[str, Any], *theories: Theory) -> Self:
         """Return the comparison of `to_saved`; theories without names must be given."""
-        fits = [Fit.from_saved(each, *theories) for each in saved["fits"]]
+        given = {each.name: (own,) for own in theories for each in (own, Readout.of(own))}
+        fits = [Fit.from_saved(each, *given.get(each["theory"], ())) for each in saved["fits"]]
         if not fits:
             raise ValueError("it has no fits")
         numbers = saved["posteriors"]

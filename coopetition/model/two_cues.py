@@ -36,7 +36,7 @@ STEP = 0.55  # of the trapezoid rule, in the smaller of 1 and 1 / (standard devi
 
 
 class Moments(NamedTuple):
-    """Expectations over sequences at strengths x and y: minus the gradient of the loss.
+    """Negative gradient of the loss by the strengths x and y, as expectations.
 
     context, memory : E[s q] and E[r q]
     """

@@ -151,10 +151,10 @@ def _delay_interrupts() -> Iterator[None]:
         yield  # only the main thread receives signals
         return
     received: list[int] = []
+    # a host program may have handlers that Python cannot set again
+    numbers = [n for n in (signal.SIGINT, *END_SIGNALS) if signal.getsignal(n) is not None]
     try:
-        with handle_signals(
-            (signal.SIGINT, *END_SIGNALS), lambda number, _: received.append(number)
-        ):
+        with handle_signals(numbers, lambda number, _: received.append(number)):
             yield
     finally:
         if received:

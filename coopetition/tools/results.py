@@ -86,12 +86,9 @@ class JsonResult(Result):
         write_json(Path(path), self.to_saved())
 
     @classmethod
-    def load(cls, path: Path | str, *theories: Any) -> Self:
-        """Read a file of `save`; any other file raises `UsageError`.
-
-        theories : the fitted theories of the file that commands have no name for
-        """
-        return read_saved(Path(path), cls.kind, lambda saved: cls.from_saved(saved, *theories))
+    def load(cls, path: Path | str) -> Self:
+        """Read a file of `save`; any other file raises `UsageError`."""
+        return read_saved(Path(path), cls.kind, cls.from_saved)
 
 
 def read_saved(path: Path, kind: str, make: Callable[[Any], Saved]) -> Saved:

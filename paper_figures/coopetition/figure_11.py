@@ -35,8 +35,8 @@ def _ends_below(long: list[FigureRun], evaluator: str, level: float) -> list[Rea
     for run in long:
         end = end_accuracy(run, evaluator)
         holds = is_below(end, level, run.n_evaluated) if run.lasts(LONG) else None
-        if_open = Verdict.UNDECIDED if run.lasts(LONG) else Verdict.TOO_SHORT
-        found.append(replace(Reading.of(run, holds, end), if_open=if_open))
+        if_inconclusive = Verdict.UNDECIDED if run.lasts(LONG) else Verdict.TOO_SHORT
+        found.append(replace(Reading.of(run, holds, end), if_inconclusive=if_inconclusive))
     return found
 
 

@@ -81,7 +81,7 @@ def crossing(run: FigureRun) -> float | None:
 CLAIMS = (
     Claim(
         "CIWL's loss rises a little while ICL emerges",
-        lambda runs: readings(runs, has_bump, if_open=Verdict.UNDECIDED),
+        lambda runs: readings(runs, has_bump, if_inconclusive=Verdict.UNDECIDED),
         contradiction="CIWL's loss only falls while ICL emerges",
     ),
     Claim(

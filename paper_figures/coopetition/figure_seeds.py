@@ -128,7 +128,7 @@ def _grid_reading(*groups: list[FigureRun]) -> list[Reading]:
     """Return one reading of all runs."""
     grid = grid_of(*groups)
     holds = initial_seed_decides(event_values(grid, event) for event in TESTED)
-    return [Reading("the grid", holds, n_runs=len(grid), if_open=Verdict.UNDECIDED)]
+    return [Reading("the grid", holds, n_runs=len(grid), if_inconclusive=Verdict.UNDECIDED)]
 
 
 FIGURE = Figure(

@@ -7,7 +7,7 @@ The same rule gives all verdicts:
 - `contradicted`: the shape holds in at most half of the runs, or in fewer than the claim requires
   (`Claim.needed`), even if it held in all inconclusive ones
 - `horizon too short`: the verdict depends on runs that end too early; `undecided`: it depends only
-  on measurements that are too noisy, or that do not exist in some runs (`Reading.if_open`)
+  on measurements that are too noisy, or that do not exist in some runs (`Reading.if_inconclusive`)
 - `shape only`: the shape holds in enough runs, but fewer than half of the conclusive ones have a
   number, or the mean number differs from the published range by more than a factor of 1.5.  For
   times and losses this is a factor of the number.  For shares it is a factor of the odds
@@ -116,7 +116,7 @@ class Reading:
     n_runs : how many runs the reading is of
     seeds : pairs of seeds, of initial parameters and data, of these runs; without them, each run
         counts as one
-    if_open : the verdict if an inconclusive reading decides
+    if_inconclusive : the verdict if an inconclusive reading decides
     """
 
     run: str
@@ -125,7 +125,7 @@ class Reading:
     part: str = ""
     n_runs: int = 1
     seeds: tuple[tuple[int, int], ...] = ()
-    if_open: Verdict = Verdict.TOO_SHORT
+    if_inconclusive: Verdict = Verdict.TOO_SHORT
 
     @classmethod
     def of(
@@ -140,11 +140,13 @@ class Reading:
         runs: Sequence[FigureRun],
         holds: bool | None,
         value: float | None = None,
-        if_open: Verdict = Verdict.TOO_SHORT,
+        if_inconclusive: Verdict = Verdict.TOO_SHORT,
     ) -> "Reading":
         """Return one reading of several runs."""
         seeds, name = tuple(dict.fromkeys(run.seeds for run in runs)), runs[0].name
-        return cls(name, holds, value, n_runs=len(runs), seeds=seeds, if_open=if_open)
+        return cls(
+            name, holds, value, n_runs=len(runs), seeds=seeds, if_inconclusive=if_inconclusive
+        )
 
 
 Condition = Callable[[FigureRun], bool | None]
@@ -156,10 +158,13 @@ def readings(
     holds: Condition,
     value: Value = lambda run: None,
     *,
-    if_open: Verdict = Verdict.TOO_SHORT,
+    if_inconclusive: Verdict = Verdict.TOO_SHORT,
 ) -> list[Reading]:
     """Return a reading of each run."""
-    return [replace(Reading.of(run, holds(run), value(run)), if_open=if_open) for run in runs]
+    return [
+        replace(Reading.of(run, holds(run), value(run)), if_inconclusive=if_inconclusive)
+        for run in runs
+    ]
 
 
 def table_readings(
@@ -194,7 +199,7 @@ class Judgement:
         if not self._enough(self.n_held + n_indecisive):
             return Verdict.CONTRADICTED
         if not self._enough(self.n_held):
-            kinds = {each.if_open for each in self.readings if each.holds is None}
+            kinds = {each.if_inconclusive for each in self.readings if each.holds is None}
             return Verdict.TOO_SHORT if Verdict.TOO_SHORT in kinds else Verdict.UNDECIDED
         mean, few = self.mean, 2 * len(self.values) < self.n_decisive
         if self.published is not None and (mean is None or few or not self.published.agrees(mean)):

@@ -4,7 +4,7 @@ from paper_figures.core.claims import Claim
 from paper_figures.core.figure import Figure
 from paper_figures.transience.panels import FLIP, ICL, IWL
 from paper_figures.transience.rules import (
-    Patience,
+    RequiredLength,
     judge_transient_at_every,
     judge_trend,
     peak,
@@ -16,7 +16,7 @@ SWEEP = Sweep("features_{}", {n: f"{n:,} classes" for n in (1600, 12800)})
 CLAIMS = (
     Claim(
         "ICL is transient on frozen features",
-        lambda control, *found: judge_transient_at_every(found, Patience.of(control)),
+        lambda control, *found: judge_transient_at_every(found, RequiredLength.of(control)),
         needed=1,
         contradiction="with some number of classes, in half of the runs or more ICL never rises, "
         "or is kept",

@@ -5,7 +5,7 @@ from paper_figures.core.figure import Figure
 from paper_figures.transience.figure_8 import THRESHOLD
 from paper_figures.transience.panels import ICL, IWL, LOSS
 from paper_figures.transience.rules import (
-    Patience,
+    RequiredLength,
     all_runs,
     final_mean,
     judge_transient_at_every,
@@ -20,10 +20,10 @@ final_iwl = final_mean("iwl", "accuracy")
 CLAIMS = (
     Claim(
         f"with L2 above {THRESHOLD:g} ICL is transient again",
-        lambda control, *found: judge_transient_at_every(found, Patience.of(control)),
+        lambda control, *found: judge_transient_at_every(found, RequiredLength.of(control)),
         needed=1,
         contradiction="with some L2, in half of the runs or more ICL never rises, or is kept",
-        explanation="with L2 of 0.0003 ICL rises in few runs, and with 0.001 in none",
+        explanation="with L2 of 0.0003 ICL rises in one of three runs, and with 0.001 in none",
     ),
     Claim(
         f"with L2 above {THRESHOLD:g} IWL never rises",

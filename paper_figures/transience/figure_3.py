@@ -3,7 +3,7 @@
 from paper_figures.core.claims import Claim
 from paper_figures.core.figure import Figure
 from paper_figures.transience.rules import (
-    Patience,
+    RequiredLength,
     final_mean,
     judge_transient_at_every,
     judge_trend,
@@ -17,10 +17,11 @@ SWEEP = Sweep("p_bursty_{:g}", {share: f"P(bursty) = {share:g}" for share in P_B
 CLAIMS = (
     Claim(
         "where few sequences are bursty, ICL is transient",
-        lambda control, *found: judge_transient_at_every(found[:-1], Patience.of(control)),
+        lambda control, *found: judge_transient_at_every(found[:-1], RequiredLength.of(control)),
         needed=1,
         contradiction="with some P(bursty) below 1, in half of the runs or more ICL never rises, "
         "or is kept",
+        explanation="where half of the sequences are bursty, ICL never rises",
     ),
     Claim(
         "ICL decays more slowly with a larger P(bursty): the share that is left after the "

@@ -11,9 +11,17 @@ from paper_figures.core.figure import Figure, FigureResult, Numbers, blank
 from paper_figures.core.plotting import draw_evaluators, legend_below
 from paper_figures.core.runs import FigureRun
 from paper_figures.transience.panels import CIWL, FLIP, ICL, Groups, draw_panel, result_of
-from paper_figures.transience.rules import Patience, final_mean, icl_events, judge_kept
+from paper_figures.transience.rules import (
+    RequiredLength,
+    fate,
+    final_mean,
+    icl_events,
+    judge_kept,
+)
 from paper_figures.transience.sweep import needs_of
 from transformer.experiments.transience import BATCH_FACTOR
+
+UNKNOWN = (1e-9, math.inf)  # half-decay, in sequences
 
 
 def draw(
@@ -46,7 +54,7 @@ def _fades_by_sequences(control: list[FigureRun], large: list[FigureRun]) -> lis
     readings = []
     for run in large:
         low, high = _half_decay_range(run)
-        other_low, other_high = by_seed[run.seeds]
+        other_low, other_high = by_seed.get(run.seeds, UNKNOWN)
         least, most = low / other_high, high / other_low
         is_outside = least > FACTOR or most < 1 / FACTOR
         holds = False if is_outside else True if least == most else None
@@ -55,11 +63,14 @@ def _fades_by_sequences(control: list[FigureRun], large: list[FigureRun]) -> lis
 
 
 def _half_decay_range(run: FigureRun) -> tuple[float, float]:
-    """Return the half-decay twice; for a run that ends before it, its end and infinity."""
+    """Return the earliest and the latest half-decay that a run allows.
+
+    It is after the run if ICL stays, and unknown if ICL never rose.
+    """
     events = icl_events(run)
-    if events.half_decay is None:
-        return events.horizon, math.inf
-    return events.half_decay, events.half_decay
+    ranges = {"stays": (events.horizon, math.inf), "never rose": UNKNOWN}
+    known = events.half_decay or math.inf
+    return ranges.get(fate(events), (known, known))
 
 
 CLAIMS = (
@@ -74,7 +85,7 @@ CLAIMS = (
     ),
     Claim(
         "matched exemplars keep ICL, as in the other task",
-        lambda control, matched, large: judge_kept(matched, Patience.of(control)),
+        lambda control, matched, large: judge_kept(matched, RequiredLength.of(control)),
         contradiction="ICL falls to half its peak, or never rises",
         ours=True,
     ),

@@ -15,6 +15,8 @@ with their smoothing and errors), of the ICL evaluator over the two labels in co
   contradicts the claim.
 - **No trend**: the means of all levels lie within a tolerance that each claim states.  A
   significant trend (`LEVEL`, two-sided) beyond the tolerance contradicts it.
+- **No rise**: no level's mean exceeds that of the lowest level by more than a tolerance.  A
+  significant rise (`LEVEL`, one-sided) beyond it contradicts it.
 
 Page, E. B. (1963), Ordered hypotheses for multiple treatments, J. Am. Stat. Assoc. 58, 216-230.
 """
@@ -54,7 +56,7 @@ def fate(events: Transience, metric: str = METRIC) -> Fate:
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
+class RequiredLength:
     """How long a run must be, in sequences, before the lack of an event counts.
 
     rise : for a run in which ICL never rose
@@ -75,7 +77,7 @@ class Patience:
 
     @classmethod
     def planned(cls, runs: Sequence[FigureRun]) -> Self:
-        """Return the planned length of the default run at this scale: runs without a control."""
+        """Return the planned length of the default run at their scale, for want of a control."""
         if not runs:
             return cls(math.inf, math.inf)
         config = PRESETS["transience/default"].at(runs[0].provenance["scale"]).config
@@ -95,36 +97,36 @@ def all_runs(*levels: Sequence[FigureRun]) -> list[FigureRun]:
 
 
 def judge_transient(
-    runs: Sequence[FigureRun], patience: Patience, metric: str = METRIC
+    runs: Sequence[FigureRun], required: RequiredLength, metric: str = METRIC
 ) -> list[Reading]:
     """Return whether ICL rises and fades, in each run; the number is its half-decay."""
     return [
-        Reading.of(run, _is_fate("faded", events, patience, metric), events.half_decay)
+        Reading.of(run, _is_fate("faded", events, required, metric), events.half_decay)
         for run in runs
         for events in [icl_events(run, metric)]
     ]
 
 
-def judge_kept(runs: Sequence[FigureRun], patience: Patience) -> list[Reading]:
+def judge_kept(runs: Sequence[FigureRun], required: RequiredLength) -> list[Reading]:
     """Return whether ICL rises and does not fade, in each run; the number is its last height."""
     return [
-        Reading.of(run, _is_fate("stays", events, patience), events.final)
+        Reading.of(run, _is_fate("stays", events, required), events.final)
         for run in runs
         for events in [icl_events(run)]
     ]
 
 
 def _is_fate(
-    expected: Fate, events: Transience, patience: Patience, metric: str = METRIC
+    expected: Fate, events: Transience, required: RequiredLength, metric: str = METRIC
 ) -> bool | None:
     """Return whether ICL's fate is as expected; None if the run is too short to tell."""
     own = fate(events, metric)
-    needed = {"faded": 0.0, "stays": patience.fade, "never rose": patience.rise}[own]
+    needed = {"faded": 0.0, "stays": required.fade, "never rose": required.rise}[own]
     return own == expected if events.horizon >= needed else None
 
 
 def judge_transient_at_every(
-    levels: Iterable[Sequence[FigureRun]], patience: Patience
+    levels: Iterable[Sequence[FigureRun]], required: RequiredLength
 ) -> list[Reading]:
     """Return whether ICL rises and fades in most seeds, for each level; none while one lacks runs.
 
@@ -136,7 +138,7 @@ def judge_transient_at_every(
         return []
     found = []
     for runs in levels:
-        readings = judge_transient(runs, patience)
+        readings = judge_transient(runs, required)
         n_held = sum(each.holds is True for each in readings)
         n_open = sum(each.holds is None for each in readings)
         half = len(runs) / 2
@@ -146,15 +148,15 @@ def judge_transient_at_every(
 
 
 def peak(run: FigureRun) -> float | None:
-    """Return the height of ICL's peak; None if ICL still rises at the end."""
+    """Return the height of ICL's peak; None if the run ends within one error of it."""
     events = icl_events(run)
     return None if events.status != "never rose" and events.peak_to is None else events.peak
 
 
 def log_onset(run: FigureRun) -> float | None:
-    """Return the logarithm of ICL's onset; None if it never rose."""
+    """Return the logarithm of ICL's onset, where half the peak is reached; None if unknown."""
     onset = icl_events(run).onset
-    return None if onset is None else math.log(onset)
+    return None if onset is None or peak(run) is None else math.log(onset)
 
 
 def retention(controls: Sequence[FigureRun]) -> Value:
@@ -255,26 +257,21 @@ def _judge_table(
     quantity: Value,
     decide: Callable[[np.ndarray], tuple[bool | None, float]],
 ) -> list[Reading]:
-    """Return the reading of all runs, of the seeds for which the quantity is known at every level.
+    """Return the reading of the runs of seeds for which the quantity is known at every level.
 
-    With fewer than two such seeds it is inconclusive: because runs end too early, unless ICL never
-    rose in some.
+    With fewer than two such seeds the reading of all runs is inconclusive: they end too early,
+    unless ICL never rose in some, or only one seed was trained at every level.
     """
     runs = all_runs(*levels.values())
     if not runs:
         return []
-    table = _table(levels, quantity)
-    if len(table) > 1:
-        holds, value = decide(table)
-        return [Reading.of_several(runs, holds, value, if_open=Verdict.UNDECIDED)]
-    never_rose = any(icl_events(run).status == "never rose" for run in runs)
-    if_open = Verdict.UNDECIDED if never_rose else Verdict.TOO_SHORT
-    return [Reading.of_several(runs, None, if_open=if_open)]
-
-
-def _table(levels: Levels, quantity: Value) -> np.ndarray:
-    """Return the quantity by seed and level, of seeds for which it is known at every level."""
-    values = {at: {run.seeds: quantity(run) for run in runs} for at, runs in sorted(levels.items())}
-    seeds = sorted(set.intersection(*(set(own) for own in values.values())))
-    rows = [[own[seed] for own in values.values()] for seed in seeds]
-    return np.array([row for row in rows if None not in row], float).reshape(-1, len(values))
+    values = [{run.seeds: quantity(run) for run in own} for _, own in sorted(levels.items())]
+    shared = sorted(set.intersection(*map(set, values)))
+    seeds = [seed for seed in shared if all(own[seed] is not None for own in values)]
+    if len(seeds) > 1:
+        holds, value = decide(np.array([[own[seed] for own in values] for seed in seeds], float))
+        used = [run for run in runs if run.seeds in seeds]
+        return [Reading.of_several(used, holds, value, if_inconclusive=Verdict.UNDECIDED)]
+    lacks_icl = any(icl_events(run).status == "never rose" for run in runs)
+    if_inconclusive = Verdict.UNDECIDED if lacks_icl or len(shared) < 2 else Verdict.TOO_SHORT
+    return [Reading.of_several(runs, None, if_inconclusive=if_inconclusive)]

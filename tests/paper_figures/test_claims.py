@@ -72,7 +72,7 @@ TWO_MILLION = Published(2e6, 2e6, "sequences")
 def test_the_rule(readings, published, needed, expected):
     claim = claim_of(lambda: list(readings), published, needed=needed)
     assert claim.judge().verdict == expected
-    noisy = [replace(each, if_open=Verdict.UNDECIDED) for each in readings]
+    noisy = [replace(each, if_inconclusive=Verdict.UNDECIDED) for each in readings]
     found = claim_of(lambda: noisy, published, needed=needed).judge().verdict
     assert found == ("undecided" if expected == "horizon too short" else expected)
 

@@ -64,7 +64,7 @@ def holds(readings):
 
 
 CONTROLS = [MadeUpRun(seed) for seed in range(3)]  # their onset is at 1, their half-decay at 2.5
-PATIENCE = rules.Patience.of(CONTROLS)
+REQUIRED = rules.RequiredLength.of(CONTROLS)
 
 
 @pytest.mark.parametrize(
@@ -78,8 +78,8 @@ PATIENCE = rules.Patience.of(CONTROLS)
     ],
 )
 def test_a_missing_event_counts_after_three_times_that_of_the_control(run, is_transient, is_kept):
-    assert holds(rules.judge_transient([run], PATIENCE)) == [is_transient]
-    assert holds(rules.judge_kept([run], PATIENCE)) == [is_kept]
+    assert holds(rules.judge_transient([run], REQUIRED)) == [is_transient]
+    assert holds(rules.judge_kept([run], REQUIRED)) == [is_kept]
 
 
 def test_a_dip_below_half_is_no_fade():
@@ -93,17 +93,17 @@ def test_a_dip_below_half_is_no_fade():
 
 
 def test_without_a_half_decay_of_the_controls_nothing_counts_as_kept():
-    patience = rules.Patience.of([MadeUpRun(seed, final=0.88) for seed in range(3)])
+    required = rules.RequiredLength.of([MadeUpRun(seed, final=0.88) for seed in range(3)])
     long = [MadeUpRun(final=0.88, length=1000.0)]
-    assert holds(rules.judge_kept(long, patience)) == [None]
-    assert holds(rules.judge_transient(long, patience)) == [None]
+    assert holds(rules.judge_kept(long, required)) == [None]
+    assert holds(rules.judge_transient(long, required)) == [None]
 
 
 def test_without_a_control_the_planned_length_decides():
     for length, expected in ((4.0, False), (3.9, None)):
         runs = [MadeUpRun(final=0.88, length=length), MadeUpRun(height=0.5, length=length)]
-        patience = rules.Patience.planned(runs)
-        assert holds(rules.judge_transient(runs, patience)) == [expected] * 2
+        required = rules.RequiredLength.planned(runs)
+        assert holds(rules.judge_transient(runs, required)) == [expected] * 2
 
 
 @pytest.mark.parametrize(
@@ -116,8 +116,8 @@ def test_without_a_control_the_planned_length_decides():
 )
 def test_a_level_is_judged_by_most_of_its_seeds(finals, length, expected):
     level = [MadeUpRun(seed, final=final, length=length) for seed, final in enumerate(finals)]
-    assert holds(rules.judge_transient_at_every([CONTROLS, level], PATIENCE)) == [True, expected]
-    assert rules.judge_transient_at_every([CONTROLS, []], PATIENCE) == []
+    assert holds(rules.judge_transient_at_every([CONTROLS, level], REQUIRED)) == [True, expected]
+    assert rules.judge_transient_at_every([CONTROLS, []], REQUIRED) == []
 
 
 @given(st.floats(0.5, 0.9))
@@ -179,13 +179,14 @@ def test_without_runs_at_a_level_a_trend_is_not_tested():
 
 def test_a_trend_of_too_few_runs_is_too_short_and_one_without_icl_is_undecided():
     quantity = rules.retention(CONTROLS)
-    for other, expected in (
-        (MadeUpRun(length=1.5), Verdict.TOO_SHORT),
-        (MadeUpRun(height=0.5), Verdict.UNDECIDED),
+    for others, expected in (
+        ([MadeUpRun(seed, length=1.5) for seed in range(3)], Verdict.TOO_SHORT),
+        ([MadeUpRun(seed, height=0.5) for seed in range(3)], Verdict.UNDECIDED),
+        ([MadeUpRun(0)], Verdict.UNDECIDED),
     ):
-        levels = {1.0: CONTROLS, 2.0: [other] * 3}
+        levels = {1.0: CONTROLS, 2.0: others}
         (reading,) = rules.judge_trend(levels, quantity)
-        assert (reading.holds, reading.if_open) == (None, expected)
+        assert (reading.holds, reading.if_inconclusive) == (None, expected)
 
 
 def made_up(index: int, seed: int, world: dict[str, Any]) -> MadeUpRun:

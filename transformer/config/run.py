@@ -246,7 +246,7 @@ class RunConfig:
         return self.n_steps // every + sum(step % every != 0 for step in others)
 
     def with_schedule_of(self, other: "RunConfig") -> Self:
-        """Return the run with the checkpoints of another config, and what that keeps of them."""
+        """Return the run with the checkpoint schedule of another config, and its `keep`."""
         names = ("checkpoint_every", "checkpoint_at", "checkpoints_per_decade", "keep")
         return replace(self, **{name: getattr(other, name) for name in names})
 

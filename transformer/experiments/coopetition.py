@@ -106,12 +106,12 @@ SCALES = tuple(SIZES)
 
 
 def steps(millions: float, scale: Scale) -> int:
-    """Return the steps in which a run sees `millions` of millions of the paper's sequences."""
+    """Return the steps in which a run sees `millions` million sequences of the paper."""
     return math.ceil(millions * MILLION / BATCH_SIZE / SIZES[scale].faster)
 
 
 def base(scale: Scale, millions: float = 64, kept_at: tuple[float, ...] = ()) -> RunConfig:
-    """Return the settings of the main run, for `millions` of millions of the paper's sequences.
+    """Return the settings of the main run, for `millions` million sequences of the paper.
 
     `kept_at` are the millions of sequences at which checkpoints are kept in addition.
     """
@@ -248,7 +248,7 @@ def early_presets(scale: Scale) -> dict[str, Preset]:
 
 
 def _until(millions: float, preset: Preset, scale: Scale) -> Preset:
-    """Return a preset that ends after `millions` of millions of the paper's sequences."""
+    """Return a preset that ends after `millions` million sequences of the paper."""
     return replace(preset, config=replace(preset.config, n_steps=steps(millions, scale)))
 
 

@@ -316,14 +316,19 @@ def evaluate_checkpoint(
     checkpoint.check_trained_on(resolved.fingerprint)
     model, device = run.config.model, torch.device(run.machine.device)
     dtype = torch.float64 if run.config.precision == "float64" else torch.float32
-    parameters = {
-        name: checkpoint.tensors[name][None].to(device, dtype)
-        for name in all_shapes(run.config, resolved.exemplars.d_features)
-    }
-    alone = Intervened([own], model, parameters)
-    intervened = Intervened([(*own, *interventions)], model, parameters, alone)
-    exemplars = resolved.exemplars.to(device)
+    try:
+        parameters = {
+            name: checkpoint.tensors[name][None].to(device, dtype)
+            for name in all_shapes(run.config, resolved.exemplars.d_features)
+        }
+    except KeyError as error:
+        raise UserError(
+            f"the checkpoint of step {checkpoint.step} is not a run's ({error}); move it away"
+        ) from error
     with run.machine.use(run.config.precision):
+        alone = Intervened([own], model, parameters)
+        intervened = Intervened([(*own, *interventions)], model, parameters, alone)
+        exemplars = resolved.exemplars.to(device)
         table = {
             name: means(
                 evaluate(parameters, model, exemplars, sequences.to(device), intervened or None)

@@ -39,6 +39,7 @@ from paper_figures.studies.clocks.readout import readout_table
 from paper_figures.studies.clocks.readout_fits import fits_table as fits_of_readout_table
 from paper_figures.studies.clocks.readout_fits import noise_table
 from paper_figures.studies.clocks.simulated import ingredients_table
+from paper_figures.studies.comparison.figure_3_calibration import coverage_table
 from paper_figures.studies.comparison.page_comparison import (
     evidence_tables,
     fits_table,
@@ -93,6 +94,7 @@ PAGES: dict[str, Mapping[str, Callable[[], str]]] = {
         "delays": delays_table,
     },
     "docs/comparison.md": {
+        "coverage": coverage_table,
         "evidence": evidence_tables,
         "toy": toy_table,
         "forecasts": forecasts_tables,

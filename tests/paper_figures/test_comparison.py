@@ -16,6 +16,7 @@ from paper_figures.core.runs import kept_runs
 from paper_figures.pages import ROOT
 from paper_figures.studies.comparison import (
     compare_theories,
+    figure_3_calibration,
     kept_forecasts,
     page_comparison,
 )
@@ -119,6 +120,15 @@ def test_figures_are_drawn_from_the_tables(slot):
     found = find_figure("comparison", slot).render([])
     assert found.findings and all(np.isfinite(row[2:]).all() for row in found.numbers)
     assert all(len(ax.get_lines()) > 0 for ax in found.drawing.axes)
+
+
+def test_coverage_is_the_share_of_true_values_inside(tmp_path, monkeypatch):
+    monkeypatch.setattr(figure_3_calibration, "FOLDER", tmp_path)
+    rows = ["converged,rank_a,rank_b", "True,0.5,0.06", "True,0.5,0.04", "False,0.96,0.97"]
+    (tmp_path / "parameters_toy.csv").write_text("\n".join([*rows, ""]))
+    *_, line = figure_3_calibration.coverage_table().splitlines()
+    cells = [cell.strip() for cell in line.strip("|").split("|")]
+    assert cells == ["`toy`", "parameters", "3", "0.50", "2", "0.75"]
 
 
 def test_tasks_are_told_by_names():

@@ -1,8 +1,14 @@
 """Calibration on simulated curves: ranks of true values among posterior draws, with bands."""
 
+from collections.abc import Iterator
+
+import numpy as np
+
+from coopetition.fitting.result import ENDS
 from coopetition.plot.style import FURTHER
+from coopetition.tools.files import markdown_table
 from paper_figures.core.figure import Figure, FigureResult, Numbers, blank
-from paper_figures.core.kept_data import DATA, read_rows
+from paper_figures.core.kept_data import DATA, Rows, read_rows
 
 FOLDER = DATA / "comparison" / "recovery"
 RANK = "rank_"  # at the start of a column's name
@@ -14,14 +20,41 @@ def ranks() -> dict[str, dict[str, list[float]]]:
     `python -m tests.benchmarks.recovery --folder FOLDER` writes them, with a row for each problem.
     """
     found: dict[str, dict[str, list[float]]] = {}
-    for path in sorted(FOLDER.glob("*.csv")):
-        kind, _, theory = path.stem.partition("_")
-        for row in read_rows(path, needed="converged"):
+    for kind, theory, rows in _tables():
+        for row in rows:
             for name in (name for name in row if name.startswith(RANK)):
                 quantity = name.removeprefix(RANK) + (", forecast" if kind == "forecasts" else "")
                 own = found.setdefault(theory, {}).setdefault(quantity, [])
                 own.append(float(row[name]))
     return found
+
+
+def _tables() -> Iterator[tuple[str, str, Rows]]:
+    """Yield kind (`parameters` or `forecasts`), theory and rows of each kept table."""
+    for path in sorted(FOLDER.glob("*.csv")):
+        kind, _, theory = path.stem.partition("_")
+        yield kind, theory, read_rows(path, needed="converged")
+
+
+def coverage_table() -> str:
+    """Return the share of true values that 90 % intervals hold, by theory, in Markdown."""
+    heads = ["theory", "true values of", "problems", "coverage", "converged", "coverage of these"]
+    lines = []
+    for kind, theory, rows in _tables():
+        converged = [row for row in rows if row["converged"] == "True"]
+        quantity = "ICL's last value" if kind == "forecasts" else "parameters"
+        shares = [_coverage(own) for own in (rows, converged)]
+        numbers = str(len(rows)), shares[0], str(len(converged)), shares[1]
+        lines.append((f"`{theory}`", quantity, *numbers))
+    return markdown_table(heads, lines)
+
+
+def _coverage(rows: Rows) -> str:
+    """Return the share of ranks between the ends of 90 % intervals."""
+    ranks = [float(row[name]) for row in rows for name in row if name.startswith(RANK)]
+    if not ranks:
+        return "-"
+    return f"{np.mean([ENDS[0] <= rank <= ENDS[1] for rank in ranks]):.2f}"
 
 
 def draw() -> FigureResult:

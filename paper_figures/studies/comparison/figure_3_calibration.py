@@ -4,7 +4,6 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from coopetition.fitting.result import ENDS
 from coopetition.plot.style import FURTHER
 from coopetition.tools.files import markdown_table
 from paper_figures.core.figure import Figure, FigureResult, Numbers, blank
@@ -51,6 +50,8 @@ def coverage_table() -> str:
 
 def _coverage(rows: Rows) -> str:
     """Return the share of ranks between the ends of 90 % intervals."""
+    from coopetition.fitting.result import ENDS
+
     ranks = [float(row[name]) for row in rows for name in row if name.startswith(RANK)]
     if not ranks:
         return "-"

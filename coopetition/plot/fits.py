@@ -212,8 +212,8 @@ def plot_theories(comparison: Any, *, ax: "Axes | None" = None) -> "Axes":
     name, label = "bic", "BIC above the lowest"
     if comparison.posteriors:
         name, label = "log_evidence", "log evidence below the highest"
-    ax.barh([row["name"] for row in rows], [abs(row[name] - rows[0][name]) for row in rows],
-            color="grey")  # fmt: skip
+    behind = [abs(row[name] - rows[0][name]) for row in rows]
+    ax.barh([row["name"] for row in rows], behind, color="grey")
     ax.invert_yaxis()
     ax.set(xlabel=label)
     return ax

@@ -1,7 +1,6 @@
 """Figure 11: the main run for five times as long, by accuracy over all labels."""
 
 import math
-from dataclasses import replace
 from functools import partial
 
 from paper_figures.core.claims import Claim, Published, Reading, Verdict
@@ -36,7 +35,7 @@ def _ends_below(long: list[FigureRun], evaluator: str, level: float) -> list[Rea
         end = end_accuracy(run, evaluator)
         holds = is_below(end, level, run.n_evaluated) if run.lasts(LONG) else None
         if_inconclusive = Verdict.UNDECIDED if run.lasts(LONG) else Verdict.TOO_SHORT
-        found.append(replace(Reading.of(run, holds, end), if_inconclusive=if_inconclusive))
+        found.append(Reading.of(run, holds, end, if_inconclusive=if_inconclusive))
     return found
 
 

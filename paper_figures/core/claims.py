@@ -20,7 +20,7 @@ Every run that was made for a claim counts.
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import KW_ONLY, asdict, dataclass, replace
+from dataclasses import KW_ONLY, asdict, dataclass
 from enum import StrEnum
 from typing import Any, Literal
 
@@ -129,10 +129,17 @@ class Reading:
 
     @classmethod
     def of(
-        cls, run: FigureRun, holds: bool | None, value: float | None = None, part: str = ""
+        cls,
+        run: FigureRun,
+        holds: bool | None,
+        value: float | None = None,
+        part: str = "",
+        *,
+        if_inconclusive: Verdict = Verdict.TOO_SHORT,
     ) -> "Reading":
         """Return a reading of one run."""
-        return cls(run.name, holds, value, part, seeds=(run.seeds,))
+        seeds = (run.seeds,)
+        return cls(run.name, holds, value, part, seeds=seeds, if_inconclusive=if_inconclusive)
 
     @classmethod
     def of_several(
@@ -162,8 +169,7 @@ def readings(
 ) -> list[Reading]:
     """Return a reading of each run."""
     return [
-        replace(Reading.of(run, holds(run), value(run)), if_inconclusive=if_inconclusive)
-        for run in runs
+        Reading.of(run, holds(run), value(run), if_inconclusive=if_inconclusive) for run in runs
     ]
 
 

@@ -6,7 +6,7 @@ from paper_figures.core.claims import Claim, Reading, readings
 from paper_figures.core.figure import Figure, FigureResult
 from paper_figures.core.runs import FigureRun, Runs
 from paper_figures.transience.panels import ICL, ICL_ALL, IWL, LOSS, draw_panels
-from paper_figures.transience.rules import RequiredLength, final_mean, icl_events, judge_transient
+from paper_figures.transience.rules import final_mean, icl_events, judge_transient
 
 SLOW = 0.5  # IWL accuracy below which it is still being learned; chosen here
 
@@ -38,12 +38,12 @@ def _loss_falls(run: FigureRun) -> Reading:
 CLAIMS = (
     Claim(
         "ICL is transient: it rises and falls to half its peak, over the two labels",
-        lambda runs: judge_transient(runs, RequiredLength.planned(runs)),
+        judge_transient,
         contradiction="ICL never rises, or is above half its peak at the end",
     ),
     Claim(
         "ICL is transient over all labels too",
-        lambda runs: judge_transient(runs, RequiredLength.planned(runs), "accuracy"),
+        lambda runs: judge_transient(runs, metric="accuracy"),
         contradiction="accuracy over all labels never rises, or is above half its peak at the end",
         explanation="accuracy over all labels stays low and hardly falls: in sequences of the ICL "
         "evaluator, models seldom give a label in context the highest probability of all labels",

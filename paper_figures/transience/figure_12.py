@@ -4,7 +4,6 @@ from paper_figures.core.claims import Claim
 from paper_figures.core.figure import Figure
 from paper_figures.transience.panels import FLIP, ICL, IWL
 from paper_figures.transience.rules import (
-    RequiredLength,
     judge_transient_at_every,
     judge_trend,
     peak,
@@ -16,7 +15,7 @@ SWEEP = Sweep("features_{}", {n: f"{n:,} classes" for n in (1600, 12800)})
 CLAIMS = (
     Claim(
         "ICL is transient on frozen features",
-        lambda control, *found: judge_transient_at_every(found, RequiredLength.of(control)),
+        lambda control, *found: judge_transient_at_every(found, control),
         needed=1,
         contradiction="with some number of classes, in half of the runs or more ICL never rises, "
         "or is kept",

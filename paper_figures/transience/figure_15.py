@@ -5,7 +5,6 @@ from paper_figures.core.figure import Figure
 from paper_figures.transience.figure_8 import THRESHOLD
 from paper_figures.transience.panels import ICL, IWL, LOSS
 from paper_figures.transience.rules import (
-    RequiredLength,
     all_runs,
     final_mean,
     judge_transient_at_every,
@@ -20,7 +19,7 @@ final_iwl = final_mean("iwl", "accuracy")
 CLAIMS = (
     Claim(
         f"with L2 above {THRESHOLD:g} ICL is transient again",
-        lambda control, *found: judge_transient_at_every(found, RequiredLength.of(control)),
+        lambda control, *found: judge_transient_at_every(found, control),
         needed=1,
         contradiction="with some L2, in half of the runs or more ICL never rises, or is kept",
         explanation="with L2 of 0.0003 ICL rises in one of three runs, and with 0.001 in none",

@@ -4,7 +4,7 @@ from paper_figures.core.claims import Claim
 from paper_figures.core.figure import Figure, FigureResult
 from paper_figures.core.runs import FigureRun, Runs
 from paper_figures.transience.panels import draw_panels
-from paper_figures.transience.rules import RequiredLength, judge_kept, judge_transient
+from paper_figures.transience.rules import judge_kept, judge_transient
 
 MODULES = {"mlp": "the MLPs", "attention": "the attention layers", "encoder": "the ResNet"}
 KEEPS = {"mlp": True, "attention": False, "encoder": True}
@@ -19,14 +19,14 @@ def draw(control: list[FigureRun], *found: list[FigureRun]) -> FigureResult:
 CLAIMS = (
     Claim(
         "without L2, ICL is transient with a jointly trained ResNet",
-        lambda control, *found: judge_transient(control, RequiredLength.planned(control)),
+        lambda control, *found: judge_transient(control),
         contradiction="in a run as long as the default run, ICL never rises, or is kept",
     ),
     *(
         Claim(
             f"L2 on {MODULES[name]} alone {'keeps ICL' if keeps else 'leaves ICL transient'}",
             lambda control, *found, k=k, judge=judge_kept if keeps else judge_transient: judge(
-                found[k], RequiredLength.of(control)
+                found[k], control
             ),
             contradiction="ICL never rises, or falls to half its peak"
             if keeps

@@ -3,7 +3,6 @@
 from paper_figures.core.claims import Claim
 from paper_figures.core.figure import Figure
 from paper_figures.transience.rules import (
-    RequiredLength,
     final_mean,
     judge_transient_at_every,
     judge_trend,
@@ -17,7 +16,7 @@ SWEEP = Sweep("p_bursty_{:g}", {share: f"P(bursty) = {share:g}" for share in P_B
 CLAIMS = (
     Claim(
         "where few sequences are bursty, ICL is transient",
-        lambda control, *found: judge_transient_at_every(found[:-1], RequiredLength.of(control)),
+        lambda control, *found: judge_transient_at_every(found[:-1], control),
         needed=1,
         contradiction="with some P(bursty) below 1, in half of the runs or more ICL never rises, "
         "or is kept",

@@ -5,7 +5,6 @@ import math
 from paper_figures.core.claims import FACTOR, Claim
 from paper_figures.core.figure import Figure
 from paper_figures.transience.rules import (
-    RequiredLength,
     judge_no_trend,
     judge_transient_at_every,
     log_onset,
@@ -23,7 +22,7 @@ SWEEP = Sweep("depth_{}", {n: f"{n} layers" for n in DEPTHS})
 CLAIMS = (
     Claim(
         "ICL is transient at every depth",
-        lambda control, *found: judge_transient_at_every(found, RequiredLength.of(control)),
+        lambda control, *found: judge_transient_at_every(found, control),
         needed=1,
         contradiction="at some depth, in half of the runs or more ICL never rises, or is kept",
     ),

@@ -3,7 +3,6 @@
 from paper_figures.core.claims import Claim
 from paper_figures.core.figure import Figure
 from paper_figures.transience.rules import (
-    RequiredLength,
     judge_transient_at_every,
     judge_trend,
     peak,
@@ -17,7 +16,7 @@ SWEEP = Sweep("exemplars_{}", {n: f"{n} exemplar{'s' * (n > 1)} of a class" for 
 CLAIMS = (
     Claim(
         "ICL is transient whatever the number of exemplars",
-        lambda control, *found: judge_transient_at_every(found, RequiredLength.of(control)),
+        lambda control, *found: judge_transient_at_every(found, control),
         needed=1,
         contradiction="with some number, in half of the runs or more ICL never rises, or is kept",
         explanation="with one exemplar of a class ICL never rises: the weights soon answer also "

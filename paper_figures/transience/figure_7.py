@@ -8,7 +8,7 @@ from paper_figures.core.claims import Claim
 from paper_figures.core.figure import Figure, FigureResult
 from paper_figures.core.runs import FigureRun, Runs
 from paper_figures.transience.panels import draw_panels
-from paper_figures.transience.rules import RequiredLength, icl_events, judge_transient
+from paper_figures.transience.rules import icl_events, judge_transient
 
 LAYOUTS = {10: "10 tokens of a class", 5: "5 tokens of a class"}
 
@@ -27,9 +27,7 @@ def runs_with_icl(*found: list[FigureRun]) -> list[FigureRun]:
 CLAIMS = (
     Claim(
         "where ICL emerges on token embeddings, it is transient",
-        lambda *found: judge_transient(
-            runs_with_icl(*found), RequiredLength.planned(runs_with_icl(*found))
-        ),
+        lambda *found: judge_transient(runs_with_icl(*found)),
         contradiction="in half of these runs or more it is above half its peak at the end",
     ),
 )

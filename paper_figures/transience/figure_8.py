@@ -2,7 +2,7 @@
 
 from paper_figures.core.claims import Claim
 from paper_figures.core.figure import Figure
-from paper_figures.transience.rules import RequiredLength, judge_kept, judge_trend, retention
+from paper_figures.transience.rules import judge_kept, judge_trend, retention
 from paper_figures.transience.sweep import Sweep
 from transformer.experiments.transience import L2
 
@@ -14,9 +14,7 @@ SWEEP = Sweep("l2_{:g}", {c: f"L2 {c:g}" for c in L2 if c <= THRESHOLD})
 CLAIMS = (
     Claim(
         f"ICL is kept with L2 of {THRESHOLD:g}",
-        lambda control, *found: judge_kept(
-            SWEEP.levels(found)[THRESHOLD], RequiredLength.of(control)
-        ),
+        lambda control, *found: judge_kept(SWEEP.levels(found)[THRESHOLD], control),
         contradiction="ICL falls to half its peak, or never rises in a run three onsets without L2 "
         "long",
     ),

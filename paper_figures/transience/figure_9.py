@@ -10,7 +10,6 @@ from paper_figures.core.plotting import shared_legend
 from paper_figures.core.runs import FigureRun
 from paper_figures.transience.panels import ICL, IWL, draw_panel, result_of
 from paper_figures.transience.rules import (
-    RequiredLength,
     judge_transient_at_every,
     judge_trend,
     retention,
@@ -62,7 +61,7 @@ CLAIMS = (
         "with moderate skew ICL is still transient",
         lambda control, *found: judge_transient_at_every(
             [runs for row in range(len(ORDERS)) for runs in _ordered(found, row)[: len(MODERATE)]],
-            RequiredLength.of(control),
+            control,
         ),
         needed=1,
         contradiction="with some exponent and order, in half of the runs or more ICL never rises, "

@@ -12,7 +12,6 @@ from paper_figures.core.plotting import draw_evaluators, legend_below
 from paper_figures.core.runs import FigureRun
 from paper_figures.transience.panels import CIWL, FLIP, ICL, Groups, draw_panel, result_of
 from paper_figures.transience.rules import (
-    RequiredLength,
     fate,
     final_mean,
     icl_events,
@@ -68,9 +67,12 @@ def _half_decay_range(run: FigureRun) -> tuple[float, float]:
     It is after the run if ICL stays, and unknown if ICL never rose.
     """
     events = icl_events(run)
-    ranges = {"stays": (events.horizon, math.inf), "never rose": UNKNOWN}
-    known = events.half_decay or math.inf
-    return ranges.get(fate(events), (known, known))
+    own = fate(events)
+    if own == "never rose":
+        return UNKNOWN
+    if own == "stays" or events.half_decay is None:
+        return events.horizon, math.inf
+    return events.half_decay, events.half_decay
 
 
 CLAIMS = (
@@ -85,7 +87,7 @@ CLAIMS = (
     ),
     Claim(
         "matched exemplars keep ICL, as in the other task",
-        lambda control, matched, large: judge_kept(matched, RequiredLength.of(control)),
+        lambda control, matched, large: judge_kept(matched, control),
         contradiction="ICL falls to half its peak, or never rises",
         ours=True,
     ),

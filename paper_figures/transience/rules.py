@@ -29,7 +29,7 @@ from typing import Literal, Self
 
 import numpy as np
 
-from paper_figures.core.claims import Reading, Value, Verdict
+from paper_figures.core.claims import Judgement, Reading, Value, Verdict
 from paper_figures.core.runs import METRIC, FigureRun
 from transformer.experiments.presets import PRESETS
 from transformer.measures.transience import CHANCE, WINDOW, Transience, smooth, transience
@@ -97,54 +97,58 @@ def all_runs(*levels: Sequence[FigureRun]) -> list[FigureRun]:
 
 
 def judge_transient(
-    runs: Sequence[FigureRun], required: RequiredLength, metric: str = METRIC
+    runs: Sequence[FigureRun],
+    controls: Sequence[FigureRun] | None = None,
+    metric: str = METRIC,
 ) -> list[Reading]:
-    """Return whether ICL rises and fades, in each run; the number is its half-decay."""
-    return [
-        Reading.of(run, _is_fate("faded", events, required, metric), events.half_decay)
-        for run in runs
-        for events in [icl_events(run, metric)]
-    ]
+    """Return whether ICL rises and fades, in each run; the number is its half-decay.
+
+    Without controls, the planned length of the default run decides.
+    """
+    required = RequiredLength.planned(runs) if controls is None else RequiredLength.of(controls)
+    return _judge_fate("faded", runs, required, metric)
 
 
-def judge_kept(runs: Sequence[FigureRun], required: RequiredLength) -> list[Reading]:
+def judge_kept(runs: Sequence[FigureRun], controls: Sequence[FigureRun]) -> list[Reading]:
     """Return whether ICL rises and does not fade, in each run; the number is its last height."""
-    return [
-        Reading.of(run, _is_fate("stays", events, required), events.final)
-        for run in runs
-        for events in [icl_events(run)]
-    ]
-
-
-def _is_fate(
-    expected: Fate, events: Transience, required: RequiredLength, metric: str = METRIC
-) -> bool | None:
-    """Return whether ICL's fate is as expected; None if the run is too short to tell."""
-    own = fate(events, metric)
-    needed = {"faded": 0.0, "stays": required.fade, "never rose": required.rise}[own]
-    return own == expected if events.horizon >= needed else None
+    return _judge_fate("stays", runs, RequiredLength.of(controls))
 
 
 def judge_transient_at_every(
-    levels: Iterable[Sequence[FigureRun]], required: RequiredLength
+    levels: Iterable[Sequence[FigureRun]], controls: Sequence[FigureRun]
 ) -> list[Reading]:
     """Return whether ICL rises and fades in most seeds, for each level; none while one lacks runs.
 
     A level is inconclusive if its inconclusive runs decide.  The number is the share of runs that
     hold.
     """
-    levels = [*levels]
+    levels, required = [*levels], RequiredLength.of(controls)
     if not all(levels):
         return []
     found = []
     for runs in levels:
-        readings = judge_transient(runs, required)
-        n_held = sum(each.holds is True for each in readings)
-        n_open = sum(each.holds is None for each in readings)
-        half = len(runs) / 2
-        holds = True if n_held > half else False if n_held + n_open <= half else None
-        found.append(Reading.of_several(runs, holds, n_held / len(runs)))
+        own = Judgement(tuple(_judge_fate("faded", runs, required)))
+        holds = {Verdict.REPRODUCED: True, Verdict.CONTRADICTED: False}.get(own.verdict)
+        found.append(Reading.of_several(runs, holds, own.n_held / len(runs)))
     return found
+
+
+def _judge_fate(
+    expected: Fate, runs: Sequence[FigureRun], required: RequiredLength, metric: str = METRIC
+) -> list[Reading]:
+    """Return whether ICL's fate is as expected, in each run; None if it is too short to tell.
+
+    The number is the half-decay where ICL is expected to fade, else the last height.
+    """
+    readings = []
+    for run in runs:
+        events = icl_events(run, metric)
+        own = fate(events, metric)
+        needed = {"faded": 0.0, "stays": required.fade, "never rose": required.rise}[own]
+        holds = own == expected if events.horizon >= needed else None
+        value = events.half_decay if expected == "faded" else events.final
+        readings.append(Reading.of(run, holds, value))
+    return readings
 
 
 def peak(run: FigureRun) -> float | None:
@@ -155,8 +159,10 @@ def peak(run: FigureRun) -> float | None:
 
 def log_onset(run: FigureRun) -> float | None:
     """Return the logarithm of ICL's onset, where half the peak is reached; None if unknown."""
-    onset = icl_events(run).onset
-    return None if onset is None or peak(run) is None else math.log(onset)
+    events = icl_events(run)
+    if events.onset is None or events.peak_to is None:
+        return None
+    return math.log(events.onset)
 
 
 def retention(controls: Sequence[FigureRun]) -> Value:

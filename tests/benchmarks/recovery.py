@@ -29,10 +29,15 @@ from coopetition.fitting.curves import FITTED_CURVES
 from coopetition.fitting.estimate import fit
 from coopetition.fitting.posterior import Posterior, sample_posterior
 from coopetition.fitting.registry import TOY, theory_of
-from coopetition.fitting.result import ENDS, Fit
+from coopetition.fitting.result import Fit
 from coopetition.fitting.selection import compare
 from coopetition.fitting.simulation import FLOOR, GAIN, LENGTH, simulate
 from coopetition.fitting.theory import OUTPUTS, Theory
+from paper_figures.studies.comparison.figure_3_calibration import (
+    RANK,
+    converged_rows,
+    coverage,
+)
 
 COMPARED = (TOY, "logistic_race", "bayesian_mixture", "subcircuits", "spline")
 THEORIES = (*COMPARED, "logistic_race_readout")
@@ -111,7 +116,7 @@ def rank_parameters(name: str, k: int) -> Row:
     ranks = {}
     for free, places in zip(sampled.fit.problem.free, sampled.thetas.T, strict=True):
         values = sampled.fit.problem.value_at(free, places)
-        ranks[f"rank_{free.name}"] = float(np.mean(values < truth[free.name]))
+        ranks[f"{RANK}{free.name}"] = float(np.mean(values < truth[free.name]))
     return _describe(sampled) | ranks
 
 
@@ -134,7 +139,7 @@ def rank_forecast(name: str, k: int) -> Row | None:
     times = [problem.time(0, np.array([0.0, LENGTH]))]
     errors = np.array([problem.outputs(theta, times)[0][row, -1] for theta in sampled.thetas])
     floor, gain = sampled.levels["icl"].T
-    return _describe(sampled) | {"rank_icl": float(np.mean(floor + gain * errors < icl[-1]))}
+    return _describe(sampled) | {f"{RANK}icl": float(np.mean(floor + gain * errors < icl[-1]))}
 
 
 def _describe(sampled: Posterior) -> Row:
@@ -177,15 +182,10 @@ def _read(path: Path) -> list[Row]:
 
 def summarise(rows: list[Row]) -> str:
     """Return the coverage of 90 % intervals, of all posteriors and of those that converged."""
-    lines = []
-    for kind, own in (
-        ("all", rows),
-        ("converged", [row for row in rows if row["converged"] == "True"]),
-    ):
-        ranks = [[float(row[n]) for n in row if n.startswith("rank_")] for row in own]
-        held = (np.array(ranks) >= ENDS[0]) & (np.array(ranks) <= ENDS[1])
-        lines.append(f"{kind}: {len(own)} problems, coverage {held.mean():.3f}")
-    return "\n".join(lines)
+    return "\n".join(
+        f"{kind}: {len(own)} problems, coverage {coverage(own):.3f}"
+        for kind, own in (("all", rows), ("converged", converged_rows(rows)))
+    )
 
 
 def main() -> None:

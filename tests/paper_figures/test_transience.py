@@ -64,7 +64,6 @@ def holds(readings):
 
 
 CONTROLS = [MadeUpRun(seed) for seed in range(3)]  # their onset is at 1, their half-decay at 2.5
-REQUIRED = rules.RequiredLength.of(CONTROLS)
 
 
 @pytest.mark.parametrize(
@@ -78,8 +77,8 @@ REQUIRED = rules.RequiredLength.of(CONTROLS)
     ],
 )
 def test_a_missing_event_counts_after_three_times_that_of_the_control(run, is_transient, is_kept):
-    assert holds(rules.judge_transient([run], REQUIRED)) == [is_transient]
-    assert holds(rules.judge_kept([run], REQUIRED)) == [is_kept]
+    assert holds(rules.judge_transient([run], CONTROLS)) == [is_transient]
+    assert holds(rules.judge_kept([run], CONTROLS)) == [is_kept]
 
 
 def test_a_dip_below_half_is_no_fade():
@@ -93,17 +92,16 @@ def test_a_dip_below_half_is_no_fade():
 
 
 def test_without_a_half_decay_of_the_controls_nothing_counts_as_kept():
-    required = rules.RequiredLength.of([MadeUpRun(seed, final=0.88) for seed in range(3)])
+    lasting = [MadeUpRun(seed, final=0.88) for seed in range(3)]
     long = [MadeUpRun(final=0.88, length=1000.0)]
-    assert holds(rules.judge_kept(long, required)) == [None]
-    assert holds(rules.judge_transient(long, required)) == [None]
+    assert holds(rules.judge_kept(long, lasting)) == [None]
+    assert holds(rules.judge_transient(long, lasting)) == [None]
 
 
 def test_without_a_control_the_planned_length_decides():
     for length, expected in ((4.0, False), (3.9, None)):
         runs = [MadeUpRun(final=0.88, length=length), MadeUpRun(height=0.5, length=length)]
-        required = rules.RequiredLength.planned(runs)
-        assert holds(rules.judge_transient(runs, required)) == [expected] * 2
+        assert holds(rules.judge_transient(runs)) == [expected] * 2
 
 
 @pytest.mark.parametrize(
@@ -116,8 +114,8 @@ def test_without_a_control_the_planned_length_decides():
 )
 def test_a_level_is_judged_by_most_of_its_seeds(finals, length, expected):
     level = [MadeUpRun(seed, final=final, length=length) for seed, final in enumerate(finals)]
-    assert holds(rules.judge_transient_at_every([CONTROLS, level], REQUIRED)) == [True, expected]
-    assert rules.judge_transient_at_every([CONTROLS, []], REQUIRED) == []
+    assert holds(rules.judge_transient_at_every([CONTROLS, level], CONTROLS)) == [True, expected]
+    assert rules.judge_transient_at_every([CONTROLS, []], CONTROLS) == []
 
 
 @given(st.floats(0.5, 0.9))

@@ -42,7 +42,7 @@ from transformer.runs.recovery import newest_weights, plan_recovery
 from transformer.runs.writer import CheckpointWriter
 from transformer.training.cost import all_shapes
 from transformer.training.ensemble import Checkpoint, Ensemble, Metrics, ResolvedRun
-from transformer.training.machine import Machine, choose_device, keep_freed_memory
+from transformer.training.machine import Machine, choose_device, dtype_of, keep_freed_memory
 
 STOP_SIGNALS = [signal.SIGINT, *END_SIGNALS]
 
@@ -315,16 +315,14 @@ def evaluate_checkpoint(
     (resolved,) = resolve_recorded([run.config], with_start=False)
     checkpoint.check_trained_on(resolved.fingerprint)
     model, device = run.config.model, torch.device(run.machine.device)
-    dtype = torch.float64 if run.config.precision == "float64" else torch.float32
+    dtype = dtype_of(run.config.precision)
     try:
         parameters = {
             name: checkpoint.tensors[name][None].to(device, dtype)
             for name in all_shapes(run.config, resolved.exemplars.d_features)
         }
     except KeyError as error:
-        raise UserError(
-            f"the checkpoint of step {checkpoint.step} is not a run's ({error}); move it away"
-        ) from error
+        raise checkpoint.wrong_tensors_error(error) from error
     with run.machine.use(run.config.precision):
         alone = Intervened([own], model, parameters)
         intervened = Intervened([(*own, *interventions)], model, parameters, alone)

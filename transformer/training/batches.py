@@ -7,6 +7,7 @@ from torch import Tensor
 
 from transformer.config import RunConfig
 from transformer.data.sequences import BLOCK_STEPS, Sequences, training_block
+from transformer.training.machine import dtype_of
 from transformer.training.step import step_numbers
 
 Block = tuple[Sequences, Tensor]  # with leading step axis; `step_numbers` are (step, 3, R)
@@ -60,7 +61,7 @@ class BatchStream:
             key: training_block(*key, number)
             for key in {(config.data, config.data_seed) for config in self.configs}
         }
-        dtype = torch.float64 if self.configs[0].precision == "float64" else torch.float32
+        dtype = dtype_of(self.configs[0].precision)
         steps = range(number * BLOCK_STEPS + 1, (number + 1) * BLOCK_STEPS + 1)
         numbers = {
             optim: torch.tensor([step_numbers(optim, step) for step in steps], dtype=dtype)

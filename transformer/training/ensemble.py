@@ -66,6 +66,12 @@ class Checkpoint:
                 f"on (fingerprint {fingerprint}, expected {self.exemplars}); restore the data set"
             )
 
+    def wrong_tensors_error(self, error: Exception) -> UserError:
+        """Return the error of tensors that are not those of a run."""
+        return UserError(
+            f"the checkpoint of step {self.step} is not a run's ({error}); move it away"
+        )
+
 
 Method = TypeVar("Method", bound=Callable[..., Any])
 
@@ -131,15 +137,18 @@ class Ensemble:
         All runs that continue need states of one step.
         """
         state.check_trained_on(self.fingerprints[number])
-        run_id, name = self.run_ids[number], f"the checkpoint of step {state.step}"
+        run_id = self.run_ids[number]
         if state.run_id != run_id:
-            raise UserError(f"{name} is of run {state.run_id}, not {run_id}; move it away")
+            raise UserError(
+                f"the checkpoint of step {state.step} is of run {state.run_id}, not {run_id}; move "
+                "it away"
+            )
         tensors = dict(state.tensors)
         try:
             self.steps_since = int(tensors.pop("steps_since"))
             self.train_state.load_tensors(number, tensors)
         except (KeyError, ValueError) as error:
-            raise UserError(f"{name} is not a run's ({error}); move it away") from error
+            raise state.wrong_tensors_error(error) from error
         self.step = state.step
 
     def choose_execution(self) -> str:

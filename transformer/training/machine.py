@@ -25,6 +25,11 @@ Execution = Literal["eager", "compiled", "graph", "compiled-graph"]
 Choice = Literal["auto", "eager", "compiled", "graph", "compiled-graph"]
 
 
+def dtype_of(precision: Precision) -> torch.dtype:
+    """Return the type of parameters, features and losses; bfloat16 is that of products alone."""
+    return torch.float64 if precision == "float64" else torch.float32
+
+
 @dataclass(frozen=True, slots=True)
 class Machine:
     """Device, CPU threads, and whether the step is compiled, replayed as a CUDA graph, or both.

@@ -28,7 +28,7 @@ from transformer.model.resnet import DECAY
 from transformer.model.transformer import Batch, cross_entropy, encode, logits_of_items
 from transformer.training.check import CheckedStep, StepState
 from transformer.training.compiled import CompiledStep, GraphReplay, fusion_barrier
-from transformer.training.machine import Execution
+from transformer.training.machine import Execution, dtype_of
 
 Moments = dict[str, Tensor]
 Numbers = tuple[Tensor, Tensor, Tensor]  # `step_numbers`, each (R, 1) or (R, P)
@@ -172,7 +172,7 @@ class TrainState:
         self.context, self.d_features, self.n_labels = context, d_features, n_labels
         self.precision: Precision = precision
         self.optim = replace(members[0].optim, **FREE_OPTIM)  # what all members have in common
-        self.dtype = torch.float64 if precision == "float64" else torch.float32
+        self.dtype = dtype_of(precision)
         shapes = parameter_shapes(model, context=context, d_features=d_features, n_labels=n_labels)
         self._running = running_shapes(model)
         self.parameters = _stack(

@@ -39,14 +39,19 @@ def draw(runs: list[FigureRun]) -> FigureResult:
     clock_axes[0].set(ylabel="Flip accuracy")
     fitted = {event: fit_exponents(observe(runs, event)) for event in EVENTS}
     numbers += _draw_exponents(plane, fitted)
-    lines, labels = clock_axes[0].get_legend_handles_labels()
-    key.axis("off")
-    key.legend(lines, labels, frameon=False, loc="center", ncols=2, title="rate, batch")
+    draw_key(key, clock_axes[0], ncols=2, title="rate, batch")
     findings = [
         f"{event}: {'too few runs have it' if own is None else own}"
         for event, own in fitted.items()
     ]
     return result_of_runs(drawing, numbers, runs, findings)
+
+
+def draw_key(ax: "Axes", of: "Axes", **style: Any) -> None:
+    """Draw the legend of other axes in the middle of empty ones."""
+    lines, labels = of.get_legend_handles_labels()
+    ax.axis("off")
+    ax.legend(lines, labels, frameon=False, loc="center", **style)
 
 
 def _draw_clock(

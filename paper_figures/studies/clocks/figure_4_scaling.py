@@ -14,7 +14,7 @@ from paper_figures.studies.clocks.exponents import (
     fit_exponents,
     observe,
 )
-from paper_figures.studies.clocks.figure_1 import DASHES, MARKS
+from paper_figures.studies.clocks.figure_1 import DASHES, MARKS, draw_key
 from paper_figures.studies.clocks.laws import SIGNAL_TO_NOISE, fit_law, signal_time
 from paper_figures.studies.clocks.scaling import clock_of, noise_level
 
@@ -31,9 +31,7 @@ def draw(runs: list[FigureRun]) -> FigureResult:
     left, key, right = drawing.subplots(1, 3, width_ratios=(1, 0.4, 1))
     cells = cells_of(runs)
     numbers = _draw_flip(left, cells)
-    key.axis("off")
-    lines, labels = left.get_legend_handles_labels()
-    key.legend(lines, labels, frameon=False, fontsize=6, title="q: rate, batch", loc="center")
+    draw_key(key, left, fontsize=6, title="q: rate, batch")
     findings = []
     for event, mark in zip(SHOWN, MARKS, strict=False):
         observed = observe(runs, event)

@@ -1,5 +1,6 @@
 """Calibration on simulated curves: ranks of true values among posterior draws, with bands."""
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -40,22 +41,26 @@ def coverage_table() -> str:
     heads = ["theory", "true values of", "problems", "coverage", "converged", "coverage of these"]
     lines = []
     for kind, theory, rows in _tables():
-        converged = [row for row in rows if row["converged"] == "True"]
         quantity = "ICL's last value" if kind == "forecasts" else "parameters"
-        shares = [_coverage(own) for own in (rows, converged)]
-        numbers = str(len(rows)), shares[0], str(len(converged)), shares[1]
-        lines.append((f"`{theory}`", quantity, *numbers))
+        line = [f"`{theory}`", quantity]
+        for own in (rows, converged_rows(rows)):
+            line += [str(len(own)), f"{coverage(own):.2f}" if own else "-"]
+        lines.append(line)
     return markdown_table(heads, lines)
 
 
-def _coverage(rows: Rows) -> str:
-    """Return the share of ranks between the ends of 90 % intervals."""
+def converged_rows(rows: Rows) -> Rows:
+    """Return the rows of posteriors that converged."""
+    return [row for row in rows if row["converged"] == "True"]
+
+
+def coverage(rows: Rows) -> float:
+    """Return the share of ranks between the ends of 90 % intervals; NaN without rows."""
     from coopetition.fitting.result import ENDS
 
     ranks = [float(row[name]) for row in rows for name in row if name.startswith(RANK)]
-    if not ranks:
-        return "-"
-    return f"{np.mean([ENDS[0] <= rank <= ENDS[1] for rank in ranks]):.2f}"
+    held = [ENDS[0] <= rank <= ENDS[1] for rank in ranks]
+    return float(np.mean(held)) if held else math.nan
 
 
 def draw() -> FigureResult:

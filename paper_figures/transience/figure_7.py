@@ -21,7 +21,7 @@ def draw(*found: list[FigureRun]) -> FigureResult:
 def runs_with_icl(*found: list[FigureRun]) -> list[FigureRun]:
     """Return the runs in which ICL rose."""
     runs = [run for own in found for run in own]
-    return [run for run in runs if icl_events(run).status != "never rose"]
+    return [run for run in runs if icl_events(run).fate != "never rose"]
 
 
 CLAIMS = (

@@ -12,7 +12,6 @@ from paper_figures.core.plotting import draw_evaluators, legend_below
 from paper_figures.core.runs import FigureRun
 from paper_figures.transience.panels import CIWL, FLIP, ICL, Groups, draw_panel, result_of
 from paper_figures.transience.rules import (
-    fate,
     final_mean,
     icl_events,
     judge_kept,
@@ -67,10 +66,9 @@ def _half_decay_range(run: FigureRun) -> tuple[float, float]:
     It is after the run if ICL stays, and unknown if ICL never rose.
     """
     events = icl_events(run)
-    own = fate(events)
-    if own == "never rose":
+    if events.fate == "never rose":
         return UNKNOWN
-    if own == "stays" or events.half_decay is None:
+    if events.fate == "stays" or events.half_decay is None:
         return events.horizon, math.inf
     return events.half_decay, events.half_decay
 

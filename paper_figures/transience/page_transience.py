@@ -14,7 +14,7 @@ PREFIXES = ("transience/", "transience_tokens/")
 def events_table() -> str:
     """Return a row per kept preset: how many of its runs rose and faded, and ICL's events."""
     heads = [
-        "preset", "runs", "ICL rose", "decayed", "onset (k)", "peak", "half-decay (k)", "end",
+        "preset", "runs", "ICL rose", "faded", "onset (k)", "peak", "half-decay (k)", "end",
         "horizon (k)",
     ]  # fmt: skip
     return markdown_table(heads, (_row(name, runs) for name, runs in _kept()))
@@ -37,8 +37,8 @@ def _row(name: str, runs: Sequence[FigureRun]) -> list[str]:
     return [
         f"`{name}`",
         str(len(runs)),
-        str(sum(each.status != "never rose" for each in events)),
-        str(sum(each.status == "decayed" for each in events)),
+        str(sum(each.fate != "never rose" for each in events)),
+        str(sum(each.fate == "faded" for each in events)),
         _times(each.onset for each in events),
         _shares(each.peak for each in events),
         _times(each.half_decay for each in events),

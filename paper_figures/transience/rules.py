@@ -25,34 +25,25 @@ import math
 import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, Self
+from typing import Self
 
 import numpy as np
 
 from paper_figures.core.claims import Judgement, Reading, Value, Verdict
 from paper_figures.core.runs import METRIC, FigureRun
 from transformer.experiments.presets import PRESETS
-from transformer.measures.transience import CHANCE, WINDOW, Transience, smooth, transience
+from transformer.measures.transience import CHANCE, WINDOW, Fate, Transience, smooth, transience
 
 LONG = 3.0
 LEVEL = 0.05
 Levels = Mapping[float, Sequence[FigureRun]]
 """Runs by the value of a setting, in rising order."""
-Fate = Literal["faded", "stays", "never rose"]
 
 
 def icl_events(run: FigureRun, metric: str = METRIC) -> Transience:
     """Return onset, peak and half-decay of ICL; times in sequences."""
     curves = run.curves(metric)
     return transience(curves.sequences, curves.values["icl"], run.n_evaluated, CHANCE[metric])
-
-
-def fate(events: Transience, metric: str = METRIC) -> Fate:
-    """Return what became of ICL by the end of a run; a dip below half its peak is no fade."""
-    if events.status == "never rose":
-        return "never rose"
-    is_low = events.final < (events.peak + CHANCE[metric]) / 2
-    return "faded" if events.status == "decayed" and is_low else "stays"
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,9 +134,8 @@ def _judge_fate(
     readings = []
     for run in runs:
         events = icl_events(run, metric)
-        own = fate(events, metric)
-        needed = {"faded": 0.0, "stays": required.fade, "never rose": required.rise}[own]
-        holds = own == expected if events.horizon >= needed else None
+        needed = {"faded": 0.0, "stays": required.fade, "never rose": required.rise}[events.fate]
+        holds = events.fate == expected if events.horizon >= needed else None
         value = events.half_decay if expected == "faded" else events.final
         readings.append(Reading.of(run, holds, value))
     return readings
@@ -154,7 +144,7 @@ def _judge_fate(
 def peak(run: FigureRun) -> float | None:
     """Return the height of ICL's peak; None if the run ends within one error of it."""
     events = icl_events(run)
-    return None if events.status != "never rose" and events.peak_to is None else events.peak
+    return None if events.fate != "never rose" and events.peak_to is None else events.peak
 
 
 def log_onset(run: FigureRun) -> float | None:
@@ -278,6 +268,6 @@ def _judge_table(
         holds, value = decide(np.array([[own[seed] for own in values] for seed in seeds], float))
         used = [run for run in runs if run.seeds in seeds]
         return [Reading.of_several(used, holds, value, if_inconclusive=Verdict.UNDECIDED)]
-    lacks_icl = any(icl_events(run).status == "never rose" for run in runs)
+    lacks_icl = any(icl_events(run).fate == "never rose" for run in runs)
     if_inconclusive = Verdict.UNDECIDED if lacks_icl or len(shared) < 2 else Verdict.TOO_SHORT
     return [Reading.of_several(runs, None, if_inconclusive=if_inconclusive)]

@@ -252,7 +252,7 @@ def test_runs_that_are_trained_together_are_kept_and_measured(trained_together, 
     assert [run.init_seed for run in runs] == [6, 5, 7]
     for table in kept_tables(f"transience/{preset}", "transience", 5, "smoke", data):
         assert [row["metric"] for row in table.rows] == ["in_context_accuracy", "accuracy"]
-        assert table.rows[0]["status"] in ("never rose", "horizon too short", "decayed")
+        assert table.rows[0]["fate"] in ("never rose", "stays", "faded")
 
 
 def test_the_number_in_a_preset_is_not_taken_for_a_seed():

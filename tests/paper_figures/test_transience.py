@@ -81,16 +81,6 @@ def test_a_missing_event_counts_after_three_times_that_of_the_control(run, is_tr
     assert holds(rules.judge_kept([run], CONTROLS)) == [is_kept]
 
 
-def test_a_dip_below_half_is_no_fade():
-    run = MadeUpRun(length=8.0)
-    curves = run.curves()
-    curves.values["icl"][-50:] = 0.85
-    run.curves = lambda metric="": curves
-    assert (
-        rules.icl_events(run).status == "decayed" and rules.fate(rules.icl_events(run)) == "stays"
-    )
-
-
 def test_without_a_half_decay_of_the_controls_nothing_counts_as_kept():
     lasting = [MadeUpRun(seed, final=0.88) for seed in range(3)]
     long = [MadeUpRun(final=0.88, length=1000.0)]

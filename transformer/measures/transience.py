@@ -32,7 +32,7 @@ WINDOW = 5
 SIGNIFICANCE = 4.0
 LEAST_RISE = 0.05
 CHANCE = {"in_context_accuracy": 0.5, "accuracy": 0.0}  # of the ICL evaluator, by metric
-Status = Literal["never rose", "horizon too short", "decayed"]
+Fate = Literal["never rose", "stays", "faded"]
 Array = NDArray[np.float64]
 
 
@@ -40,9 +40,9 @@ Array = NDArray[np.float64]
 class Transience:
     """Onset, peak and half-decay of an accuracy; times in the unit of the curve's times."""
 
-    status: Status
-    """`never rose`: no significant rise, so no onset and no half-decay; `horizon too short`: it
-    rose and stays above the half-level up to the end; `decayed`: it rose and fell to half."""
+    fate: Fate
+    """`never rose`: no significant rise, so no onset and no half-decay; `faded`: it rose, fell to
+    half and is below half at the end; `stays`: it rose, and is above half at the end."""
     onset: float | None
     """The smoothed accuracy rises through chance + (peak - chance) / 2, for the last time before
     its peak; the first window if it is above from there on."""
@@ -60,7 +60,7 @@ class Transience:
     peak_error: float
     half_decay: float | None
     """The smoothed accuracy falls through chance + (peak - chance) / 2 for the first time after
-    its peak."""
+    its peak; it may rise above it again."""
     half_decay_from: float | None
     half_decay_to: float | None
     """None where the curve has not left the interval by the end."""
@@ -111,13 +111,11 @@ def transience(
     if rises[1] is None:  # above the half-level from the first window on
         rises[1] = float(middle[0])
     first, last = _around(smoothed >= peak - error, top)
-    status: Status = "never rose"
-    if rose:
-        status = "horizon too short" if falls[1] is None else "decayed"
-    else:
-        rises, falls = [None] * 3, [None] * 3
+    fate: Fate = "faded" if final < half else "stays"
+    if not rose:
+        fate, rises, falls = "never rose", [None] * 3, [None] * 3
     return Transience(
-        status=status,
+        fate=fate,
         onset=rises[1],
         onset_from=rises[0],
         onset_to=rises[2],

@@ -41,7 +41,7 @@ CURVES = st.tuples(st.floats(30, 80), st.floats(120, 170), st.floats(0.15, 0.45)
 def test_a_curve_that_rises_and_falls_has_all_events_within_their_intervals(curve, seed):
     onset, fall, height, chance = curve
     found = transience(TIMES, noisy(rise_and_fall(*curve), seed), N, chance)
-    assert found.status == "decayed"
+    assert found.fate == "faded"
     assert found.onset == pytest.approx(onset, abs=6)
     assert found.half_decay == pytest.approx(fall, abs=6)
     assert onset < found.peak_at < fall
@@ -71,7 +71,7 @@ def test_times_shift_and_scale_with_the_axis(curve, seed, scale, shift):
         time = getattr(one, name)
         expected = None if time is None else pytest.approx(scale * time + shift, rel=1e-9)
         assert getattr(other, name) == expected
-    assert (one.peak, one.status, one.final) == (other.peak, other.status, other.final)
+    assert (one.peak, one.fate, one.final) == (other.peak, other.fate, other.final)
 
 
 @given(curve=CURVES, seed=SEEDS)
@@ -86,8 +86,15 @@ def test_later_values_do_not_move_events(curve, seed):
         assert getattr(part, name) == getattr(whole, name)
     before = whole.half_decay - WINDOW > TIMES
     short = transience(TIMES[before], values[before], N, curve[3])
-    assert short.status == "horizon too short" and short.half_decay is None
+    assert short.fate == "stays" and short.half_decay is None
     assert short.onset == whole.onset
+
+
+def test_a_dip_below_half_is_no_fade():
+    dipped = rise_and_fall(60, 120, 0.3, 0.5)
+    dipped[-20:] = 0.75
+    found = transience(TIMES, dipped, N, 0.5)
+    assert found.half_decay == pytest.approx(120, abs=1) and found.fate == "stays"
 
 
 @given(curve=CURVES, seed=SEEDS)
@@ -109,7 +116,7 @@ def test_noise_about_chance_has_no_onset(chance, same_sequences):
     shape = (n_curves, 1 if same_sequences else len(TIMES))
     curves = np.broadcast_to(rng.binomial(N, chance, shape) / N, (n_curves, len(TIMES)))
     nominal = round(chance, 1)
-    rose = [transience(TIMES, curve, N, nominal).status != "never rose" for curve in curves]
+    rose = [transience(TIMES, curve, N, nominal).fate != "never rose" for curve in curves]
     assert np.mean(rose) <= 1e-3
 
 
@@ -119,7 +126,7 @@ def test_a_curve_that_begins_high_or_never_rises_lacks_these_events():
     assert high.half_decay == pytest.approx(100, abs=0.5)
     low = transience(TIMES, np.full(len(TIMES), 0.52), N, 0.5)
     times = (low.onset, low.peak_at, low.half_decay, low.onset_to, low.half_decay_to)
-    assert low.status == "never rose" and times == (None,) * 5
+    assert low.fate == "never rose" and times == (None,) * 5
     assert low.peak == pytest.approx(0.52)
 
 
@@ -135,7 +142,7 @@ def test_a_rise_counts_from_four_errors_and_five_percent_on(height, chance, n):
     assume(abs(height - SIGNIFICANCE) > 1e-6 and abs(peak - chance - LEAST_RISE) > 1e-9)
     values = np.where((TIMES > 80) & (TIMES < 120), peak, chance)
     counts = height > SIGNIFICANCE and peak - chance > LEAST_RISE
-    assert (transience(TIMES, values, n, chance).status != "never rose") == counts
+    assert (transience(TIMES, values, n, chance).fate != "never rose") == counts
 
 
 def of_run(**curves):

@@ -81,4 +81,4 @@ def _finding(events: Transience) -> str:
     """Return a run's ICL events in a few words; times in millions of sequences."""
     times = {"onset": events.onset, "peak": events.peak_at, "half-decay": events.half_decay}
     texts = [f"{name} at {time / 1e6:.3g}M" for name, time in times.items() if time is not None]
-    return ", ".join([f"ICL {events.status}", f"peak {events.peak:.2f}", *texts])
+    return ", ".join([f"ICL {events.fate}", f"peak {events.peak:.2f}", *texts])

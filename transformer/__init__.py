@@ -16,21 +16,21 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from transformer.runs.folder import load_run as load_run
-    from transformer.runs.loop import in_memory as in_memory
-    from transformer.runs.loop import resume as resume
-    from transformer.runs.loop import train as train
-    from transformer.runs.loop import train_together as train_together
     from transformer.runs.models import load_model as load_model
     from transformer.runs.table import runs_table as runs_table
+    from transformer.runs.train import in_memory as in_memory
+    from transformer.runs.train import resume as resume
+    from transformer.runs.train import train as train
+    from transformer.runs.train import train_together as train_together
 
 _HOMES = {
-    "in_memory": "transformer.runs.loop",
+    "in_memory": "transformer.runs.train",
     "load_model": "transformer.runs.models",
     "load_run": "transformer.runs.folder",
-    "resume": "transformer.runs.loop",
+    "resume": "transformer.runs.train",
     "runs_table": "transformer.runs.table",
-    "train": "transformer.runs.loop",
-    "train_together": "transformer.runs.loop",
+    "train": "transformer.runs.train",
+    "train_together": "transformer.runs.train",
 }
 __all__ = [*_HOMES]  # pyright: ignore[reportUnsupportedDunderAll]
 

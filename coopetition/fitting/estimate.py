@@ -1,17 +1,14 @@
 """Fits: the maximum of the likelihood over the curves of one run, or of several at once."""
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass, replace
-from functools import cache, lru_cache, partial
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import OptimizeResult, least_squares
 from scipy.stats import qmc
-from threadpoolctl import ThreadpoolController
 
 from coopetition.fitting.curves import METRICS, Curves, check_rising
 from coopetition.fitting.identifiability import (
@@ -23,7 +20,8 @@ from coopetition.fitting.identifiability import (
     status_of,
 )
 from coopetition.fitting.least_squares import ACCURACY, FitProblem, Observed, to_errors
-from coopetition.fitting.noise import Noise, effective_sample_size
+from coopetition.fitting.noise import effective_sample_size
+from coopetition.fitting.optimum import Optimum, by_deviance, refine, refine_with_gains
 from coopetition.fitting.registry import TOY, theory_of
 from coopetition.fitting.restricted import linearise, restricted_noise, whitened_jacobian
 from coopetition.fitting.result import (
@@ -38,8 +36,7 @@ from coopetition.tools.checks import check_int
 from coopetition.tools.console import (
     ProgressReport,
     add_progress_switch,
-    is_progress_shown,
-    show_progress,
+    map_in_processes,
 )
 from coopetition.tools.errors import UsageError, abbreviate, check_type
 from coopetition.tools.versions import package_version
@@ -52,17 +49,6 @@ MAX_LOSS = 1e6
 MIN_VARIATION = 1e-9  # of a curve, relative and absolute
 READOUT_METRIC = "in_context_accuracy"
 UNUSABLE_ERROR = 0.1  # of integration, relative to a curve's range
-SMALL_GAIN = 0.01  # of the deviance: far less than the effect of noise
-
-
-@dataclass(frozen=True, slots=True)
-class Optimum:
-    """A maximum of the likelihood, with its noise; the deviance is -2 log likelihood."""
-
-    theta: Array
-    noise: dict[str, Noise]
-    deviance: float
-    converged: bool
 
 
 @add_progress_switch
@@ -253,7 +239,7 @@ def _refine_all(
         for optimum in map_in_processes(work, thetas, n_jobs):
             optima.append(optimum)
             report.advance(note=f"best deviance {min(each.deviance for each in optima):.6g}")
-    return sorted(optima, key=_deviance)
+    return sorted(optima, key=by_deviance)
 
 
 def _leave_out_unusable(problem: FitProblem, optima: list[Optimum]) -> tuple[list[Optimum], int]:
@@ -268,119 +254,9 @@ def _leave_out_unusable(problem: FitProblem, optima: list[Optimum]) -> tuple[lis
     return usable, sum(each.deviance < usable[0].deviance for each in optima)
 
 
-def map_in_processes(
-    function: Callable[[Any], Any], items: Iterable[Any], n_jobs: int
-) -> Iterator[Any]:
-    """Yield the function of each item, in order, by so many processes."""
-    if n_jobs == 1:
-        yield from map(function, items)
-        return
-    with ProcessPoolExecutor(n_jobs, None, show_progress, (is_progress_shown(),)) as pool:
-        yield from pool.map(function, items)
-
-
-def refine_with_gains(problem: FitProblem, theta: Array, *, max_iterations: int) -> Optimum:
-    """Refine a theta, also from a lifted problem if a curve ends with a gain of 0."""
-    starts = [minimize_in_search(problem.residuals_and_jacobian, theta, max_iterations).x]
-    if problem.has_zero_gain(starts[0]):
-        lifted = problem.lifted()
-        found = minimize_in_search(lifted.residuals_and_jacobian, starts[0], max_iterations)
-        starts.append(found.x)
-    optima = [
-        refine(problem.with_noise(problem.most_likely_noise(x)[0]), x, max_iterations)
-        for x in starts
-    ]
-    return min(optima, key=_deviance)
-
-
-def refine(
-    problem: FitProblem,
-    theta: Array,
-    max_iterations: int,
-    *,
-    small: float = SMALL_GAIN,
-    tolerance: float = 1e-5,
-    held: int | None = None,
-) -> Optimum:
-    """Return the nearest maximum of the likelihood.
-
-    The sum of squares is minimised for the noise of the problem, then for the most likely noise at
-    the minimum, until the deviance decreases by less than `small`.
-
-    tolerance : of the sum of squares, relative; these problems have long flat valleys
-    held : index of a parameter that keeps its place
-    """
-    free = np.arange(len(theta)) != held
-
-    def complete(places: Array) -> Array:
-        whole = theta.copy()
-        whole[free] = places
-        return whole
-
-    def evaluate(places: Array) -> tuple[Array, Array]:
-        residuals, jacobian = own.residuals_and_jacobian(complete(places))
-        return residuals, jacobian[:, free]
-
-    own, best, used = problem, None, 0
-    while used < max_iterations:
-        left = max_iterations - used
-        found = minimize_in_search(evaluate, theta[free], left, tolerance=tolerance)
-        used += found.nfev
-        theta = complete(found.x)
-        noise, deviance = problem.most_likely_noise(theta)
-        if best is not None and not deviance < best.deviance - small:
-            return replace(
-                min(best, Optimum(theta, noise, deviance, True), key=_deviance), converged=True
-            )
-        best, own = Optimum(theta, noise, deviance, False), problem.with_noise(noise)
-    assert best is not None
-    return best
-
-
-def _deviance(optimum: Optimum) -> float:
-    return optimum.deviance
-
-
-def minimize_in_search(
-    evaluate: Callable[[Array], tuple[Array, Array]],
-    start: Array,
-    max_iterations: int,
-    *,
-    tolerance: float = 1e-5,
-) -> OptimizeResult:
-    """Minimise the sum of squared residuals between 0 and 1, on one BLAS thread.
-
-    evaluate : returns residuals and their Jacobian; both are computed at once, since nearly all
-        steps are accepted, and then need the Jacobian
-    """
-
-    @lru_cache(maxsize=1)
-    def evaluated(places: bytes) -> tuple[Array, Array]:
-        return evaluate(np.frombuffer(places))
-
-    # ten columns: threads would only wait; steps from tiny gradients may divide by 0
-    with _libraries().limit(limits=1, user_api="blas"), np.errstate(all="ignore"):
-        return least_squares(
-            lambda x: evaluated(x.tobytes())[0],
-            np.clip(start, 1e-9, 1 - 1e-9),
-            lambda x: evaluated(x.tobytes())[1],  # pyright: ignore[reportArgumentType]
-            bounds=(0, 1),
-            max_nfev=max_iterations,
-            ftol=tolerance,
-            xtol=tolerance / 10,
-            gtol=None,  # far from the data, gradients are tiny  # pyright: ignore[reportArgumentType]
-        )
-
-
-@cache
-def _libraries() -> ThreadpoolController:
-    """Return the loaded libraries that have threads of their own."""
-    return ThreadpoolController()
-
-
 def _build_fit(problem: FitProblem, optima: Sequence[Optimum], provenance: dict[str, Any]) -> Fit:
     """Return the fit at the first of the optima, whose noise the problem has."""
-    theta, starts = optima[0].theta, tuple(map(_deviance, optima))
+    theta, starts = optima[0].theta, tuple(each.deviance for each in optima)
     names = [free.name for free in problem.free]
     observed = problem.observe(theta)
     linear = linearise(problem, theta)

@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from coopetition.fitting.estimate import refine
 from coopetition.fitting.identifiability import (
     AT_LIMIT,
     NEAR_BOUND,
     find_directions,
     standard_deviations,
 )
+from coopetition.fitting.optimum import refine
 from coopetition.fitting.restricted import linearise, whitened_jacobian
 from coopetition.fitting.result import Estimate, Fit, origin_line
 from coopetition.tools.checks import check_int

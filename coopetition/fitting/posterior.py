@@ -19,14 +19,13 @@ from numpy.typing import NDArray
 from scipy.special import ndtri
 from scipy.stats import rankdata
 
-from coopetition.fitting.estimate import map_in_processes
 from coopetition.fitting.identifiability import NOT_CONVERGED
 from coopetition.fitting.importance import WeightedPoints, resample, sample_by_importance
 from coopetition.fitting.least_squares import FitProblem
 from coopetition.fitting.result import ENDS, Estimate, Fit, FittedResult, origin_line
 from coopetition.fitting.theory import Theory
 from coopetition.tools.checks import check_int
-from coopetition.tools.console import ProgressReport, add_progress_switch
+from coopetition.tools.console import ProgressReport, add_progress_switch, map_in_processes
 from coopetition.tools.errors import check_type
 from coopetition.tools.files import text_table
 from coopetition.tools.results import trust_line

@@ -10,7 +10,7 @@ import math
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextvars import ContextVar, Token
 from datetime import timedelta
 from pathlib import Path
@@ -201,3 +201,16 @@ class ProgressReport:
             return ""
         outer = self._outer
         return f"{outer._prefix()}{outer.label} {outer.done + 1}/{outer.total}: "
+
+
+def map_in_processes(
+    function: Callable[[Any], Any], items: Iterable[Any], n_jobs: int
+) -> Iterator[Any]:
+    """Yield the function of each item, in order, by so many processes."""
+    if n_jobs == 1:
+        yield from map(function, items)
+        return
+    from concurrent.futures import ProcessPoolExecutor  # slow to import
+
+    with ProcessPoolExecutor(n_jobs, None, show_progress, (is_progress_shown(),)) as pool:
+        yield from pool.map(function, items)

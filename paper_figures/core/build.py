@@ -14,7 +14,7 @@ from transformer.config import RunConfig
 from transformer.config.run import Scale
 from transformer.experiments.plans import PLANS, load_plan
 from transformer.runs.export import export
-from transformer.runs.loop import train_or_resume
+from transformer.runs.train import train_or_resume
 from transformer.sweeps.plan import ALL_NODES, Plan
 from transformer.sweeps.train import Train
 from transformer.training.machine import Machine

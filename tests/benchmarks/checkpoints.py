@@ -16,7 +16,7 @@ from pathlib import Path
 
 from transformer.config import DataConfig, EvaluationConfig, ModelConfig, RunConfig
 from transformer.data.exemplars.glyphs import GlyphConfig
-from transformer.runs.loop import in_memory, train_together
+from transformer.runs.train import in_memory, train_together
 from transformer.training.machine import Machine
 
 MACHINE = Machine("cpu", 1, "eager")

@@ -36,8 +36,8 @@ from transformer.config.run import Scale
 from transformer.data.exemplars.glyphs import GlyphConfig
 from transformer.data.exemplars.synthetic import GaussianConfig
 from transformer.runs.layout import CHECKPOINTS, step_file
-from transformer.runs.loop import in_memory, train
 from transformer.runs.manifest import describe_software
+from transformer.runs.train import in_memory, train
 from transformer.training.ensemble import Ensemble, new_train_state
 from transformer.training.execution import repeated_step, seconds_of
 from transformer.training.machine import Execution, Machine

@@ -33,7 +33,7 @@ from transformer.experiments.presets import Preset
 from transformer.runs.export import check_output, export
 from transformer.runs.folder import RunFolder, load_runs
 from transformer.runs.layout import ENSEMBLE, MANIFEST
-from transformer.runs.loop import catch_stop_signals
+from transformer.runs.session import catch_stop_signals
 from transformer.sweeps.plan import ALL_NODES, Node, Plan
 from transformer.sweeps.status import NodeStatus, plan_status
 from transformer.sweeps.train import Features, Train

@@ -29,7 +29,7 @@ from transformer.data.sequences import Sequences
 from transformer.experiments import coopetition, transience
 from transformer.measures.metrics import evaluate_runs
 from transformer.runs.layout import ENSEMBLE
-from transformer.runs.loop import train
+from transformer.runs.train import train
 from transformer.sweeps.train import Train
 from transformer.training.cost import memory_bytes
 from transformer.training.execution import repeated_step

@@ -15,7 +15,7 @@ from tests.transformer.conftest import HERE, contents, tiny_config
 from transformer.config import RunConfig, to_dict
 from transformer.experiments.presets import PRESETS
 from transformer.runs.folder import load_run
-from transformer.runs.loop import resume, train
+from transformer.runs.train import resume, train
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),

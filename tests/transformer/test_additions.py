@@ -24,9 +24,10 @@ from transformer.config.registry import Registry, load_plugin
 from transformer.experiments.plans import load_plan
 from transformer.experiments.presets import PRESETS
 from transformer.measures import MEASURES
+from transformer.runs.evaluation import evaluate_checkpoint
 from transformer.runs.folder import load_run
-from transformer.runs.loop import evaluate_checkpoint, resume, train
 from transformer.runs.measures import measure_run
+from transformer.runs.train import resume, train
 from transformer.training.machine import Machine
 
 HERE = Machine("cpu", 1, "eager")

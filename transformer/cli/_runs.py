@@ -65,7 +65,7 @@ def runs_with_outputs(folder: Path, out: Path, suffix: str = "") -> list[tuple["
 
 def train_and_print(train: Callable[[], list["RunFolder"]], *, as_json: bool) -> None:
     """Train runs and print their status, also if some diverge."""
-    from transformer.runs.loop import Diverged
+    from transformer.runs.train import Diverged
 
     try:
         runs = train()

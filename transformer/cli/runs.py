@@ -21,7 +21,7 @@ from transformer.config.interventions import Intervention
 from transformer.config.plain import to_named_dict
 
 if TYPE_CHECKING:
-    from transformer.runs.loop import Evaluation
+    from transformer.runs.evaluation import Evaluation
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +68,7 @@ class Resume(MovedRunFlags):
     """Number of training steps; a larger number trains a finished run further."""
 
     def execute(self) -> None:
-        from transformer.runs.loop import resume
+        from transformer.runs.train import resume
 
         train_and_print(
             lambda: resume(self.run, n_steps=self.n_steps, **self.place()), as_json=self.json
@@ -134,8 +134,9 @@ class Evaluate(MovedRunFlags):
     """Leave out the interventions that the run was trained under."""
 
     def execute(self) -> None:
+        from transformer.runs.evaluation import evaluate_checkpoint
         from transformer.runs.folder import load_runs
-        from transformer.runs.loop import evaluate_checkpoint, relocate
+        from transformer.runs.train import relocate
 
         runs = [relocate(run, **self.place()) for run in load_runs(self.run)]
         for run in runs:

@@ -81,8 +81,8 @@ def explain_unknown(flag: str) -> str:
 def run(flags: Flags) -> None:
     from transformer.config.variants import check_together, vary
     from transformer.runs.folder import check_new_folder
-    from transformer.runs.loop import train, train_together
     from transformer.runs.prepare import prepare_forecast
+    from transformer.runs.train import train, train_together
     from transformer.training.cost import forecast_cost
     from transformer.training.machine import Machine
 

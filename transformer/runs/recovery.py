@@ -3,6 +3,7 @@
 `show` reports what `resume` does: both ask `plan_recovery`.
 """
 
+import sys
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
@@ -180,3 +181,9 @@ def _status(run: RunFolder, current: dict[str, str], recovery: Recovery | None) 
         "latest_checkpoint": str(run.checkpoint_path(newest.step)) if newest else None,
         "run_id": run.config.run_id(),
     }
+
+
+def print_problems(problems: list[str]) -> None:
+    """Print problems with files that are not used."""
+    for sentence in problems:
+        print(f"warning: {sentence}", file=sys.stderr)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from coopetition.tools.console import print_progress
 from coopetition.tools.errors import Interrupted
-from transformer.runs.loop import catch_stop_signals
+from transformer.runs.session import catch_stop_signals
 from transformer.sweeps.plan import Plan
 from transformer.sweeps.report import progress_line
 from transformer.sweeps.status import (

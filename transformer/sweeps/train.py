@@ -25,9 +25,9 @@ from transformer.data.features.provenance import identity, identity_of, read_pro
 from transformer.data.features.train_encoder import train_encoder
 from transformer.runs.folder import RunFolder, load_run, load_runs
 from transformer.runs.layout import ENSEMBLE, MANIFEST, METRICS
-from transformer.runs.loop import Diverged, resume, train, train_together, with_recorded_ids
 from transformer.runs.metrics import whole_lines
 from transformer.runs.prepare import HALF
+from transformer.runs.train import Diverged, resume, train, train_together, with_recorded_ids
 from transformer.sweeps.plan import Node, graft_sources
 from transformer.training.cost import disk_bytes
 from transformer.training.machine import Machine

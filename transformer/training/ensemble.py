@@ -1,6 +1,6 @@
 """Runs that are trained together, in memory: from batches to metrics and states.
 
-It touches no disk: `transformer.runs.loop` writes what it returns.
+It touches no disk: `transformer.runs.session` writes what it returns.
 """
 
 import math

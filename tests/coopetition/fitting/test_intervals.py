@@ -7,9 +7,10 @@ import pytest
 from matplotlib.figure import Figure
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from coopetition.fitting.estimate import fit, refine
+from coopetition.fitting.estimate import fit
 from coopetition.fitting.intervals import profile, profiled
 from coopetition.fitting.least_squares import FitProblem
+from coopetition.fitting.optimum import refine
 from coopetition.fitting.simulation import simulate
 from coopetition.tools.errors import UsageError
 

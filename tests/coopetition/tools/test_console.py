@@ -6,8 +6,13 @@ import sys
 import pytest
 
 import coopetition as co
-from coopetition.fitting.estimate import map_in_processes
-from coopetition.tools.console import SWITCH, ProgressReport, add_progress_switch, print_progress
+from coopetition.tools.console import (
+    SWITCH,
+    ProgressReport,
+    add_progress_switch,
+    map_in_processes,
+    print_progress,
+)
 
 
 @pytest.fixture

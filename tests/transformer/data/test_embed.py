@@ -35,7 +35,7 @@ from transformer.data.features.networks import OwnNetwork, ResNet18
 from transformer.data.features.provenance import KEY, read_provenance
 from transformer.data.features.reduction import fit_reduction
 from transformer.data.features.train_encoder import train_encoder
-from transformer.runs.loop import train_or_resume
+from transformer.runs.train import train_or_resume
 from transformer.training.machine import Machine
 
 CPU = torch.device("cpu")

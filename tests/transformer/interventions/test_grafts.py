@@ -15,8 +15,9 @@ from transformer.config.plain import to_named_dict
 from transformer.interventions.attention import Ablate, ClampPattern, Preserve
 from transformer.interventions.grafts import GraftIn, GraftOut
 from transformer.model.loaded import Model
-from transformer.runs.loop import evaluate_checkpoint, resume, train_or_resume
+from transformer.runs.evaluation import evaluate_checkpoint
 from transformer.runs.prepare import resolve_recorded
+from transformer.runs.train import resume, train_or_resume
 from transformer.sweeps.plan import Plan
 from transformer.sweeps.train import Train
 from transformer.training.ensemble import Ensemble

@@ -24,7 +24,7 @@ from transformer.data.exemplar_sets import load_exemplars
 from transformer.interventions.attention import Ablate, ForbidPreviousToken
 from transformer.measures.of_models import View
 from transformer.model.transformer import cross_entropy, encode, logits_of_items
-from transformer.runs.loop import evaluate_checkpoint
+from transformer.runs.evaluation import evaluate_checkpoint
 from transformer.runs.measures import write_model_table
 from transformer.training.step import RunSettings
 

@@ -21,10 +21,10 @@ from tests.transformer.conftest import HERE, tiny_config
 from transformer.config.variants import vary
 from transformer.runs.export import write_tensorboard
 from transformer.runs.folder import create_run, load_run, load_runs, lock
-from transformer.runs.loop import resume, train, train_together
 from transformer.runs.metrics import summarise
 from transformer.runs.recovery import read_statuses
 from transformer.runs.table import list_runs
+from transformer.runs.train import resume, train, train_together
 
 
 @pytest.fixture(scope="module")
@@ -243,7 +243,7 @@ def test_a_folder_that_cannot_be_written_is_named(tiny, tmp_path, monkeypatch):
     monkeypatch.setattr("transformer.runs.folder.hold", fail(errno.EACCES))
     with pytest.raises(UsageError, match=f"{run.path} takes no new file"):
         resume(run.path)
-    monkeypatch.setattr("transformer.runs.loop.prepare", lambda *_: pytest.fail("drawn"))
+    monkeypatch.setattr("transformer.runs.train.prepare", lambda *_: pytest.fail("drawn"))
     with pytest.raises(UsageError, match=f"{tmp_path} takes no new file"):
         train(tiny, tmp_path / "new" / "run", HERE)
     assert not (tmp_path / "new").exists()
@@ -256,7 +256,7 @@ def test_a_folder_that_cannot_be_written_is_named(tiny, tmp_path, monkeypatch):
 def test_an_error_of_the_disk_says_how_to_go_on(
     tiny, tmp_path, monkeypatch, number, failing, again
 ):
-    monkeypatch.setattr(f"transformer.runs.loop.{failing}", fail(number))
+    monkeypatch.setattr(f"transformer.runs.session.{failing}", fail(number))
     with pytest.raises(UserError, match=again) as caught:
         train(replace(tiny, n_steps=4), tmp_path / "run", HERE)
     assert os.strerror(number) in str(caught.value)

@@ -20,8 +20,8 @@ from coopetition.tools.errors import UserError
 from tests.transformer.conftest import HERE, assert_same_run, short_config, tiny_config
 from transformer.config import OptimConfig
 from transformer.runs.folder import create_ensemble, load_run, load_runs
-from transformer.runs.loop import resume, train_together
 from transformer.runs.recovery import read_statuses
+from transformer.runs.train import resume, train_together
 
 
 def start(*words) -> subprocess.Popen:

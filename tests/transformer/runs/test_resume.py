@@ -22,6 +22,7 @@ from tests.transformer.conftest import (
 from transformer.config import OptimConfig, RunConfig
 from transformer.data.exemplar_sets import load_exemplars
 from transformer.runs.checkpoint import DamagedCheckpoint, read_checkpoint, serialise
+from transformer.runs.evaluation import evaluate_checkpoint
 from transformer.runs.folder import (
     RunFolder,
     create_run,
@@ -30,17 +31,16 @@ from transformer.runs.folder import (
     lock,
     set_status,
 )
-from transformer.runs.loop import (
+from transformer.runs.metrics import first_missing, metrics_until
+from transformer.runs.recovery import plan_recovery, read_statuses
+from transformer.runs.train import (
     Diverged,
-    evaluate_checkpoint,
     in_memory,
     resume,
     train,
     train_or_resume,
     train_together,
 )
-from transformer.runs.metrics import first_missing, metrics_until
-from transformer.runs.recovery import plan_recovery, read_statuses
 from transformer.runs.writer import write_states
 from transformer.training import machine
 from transformer.training.ensemble import Ensemble

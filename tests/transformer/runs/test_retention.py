@@ -16,10 +16,11 @@ from transformer.config import DataConfig, OptimConfig, RunConfig, StartConfig, 
 from transformer.data.exemplar_sets import Exemplars
 from transformer.data.exemplars.synthetic import GaussianConfig
 from transformer.runs.checkpoint import serialise
+from transformer.runs.evaluation import evaluate_checkpoint
 from transformer.runs.folder import RunFolder, create_run, load_run, load_runs
-from transformer.runs.loop import evaluate_checkpoint, resume, train, train_together
 from transformer.runs.prepare import read_start
 from transformer.runs.recovery import newest_weights, read_statuses
+from transformer.runs.train import resume, train, train_together
 from transformer.runs.writer import write_states
 from transformer.training.cost import disk_bytes
 from transformer.training.ensemble import Ensemble, ResolvedRun

@@ -18,7 +18,7 @@ from transformer.data.exemplars.features import FeatureConfig
 from transformer.experiments.presets import PRESETS
 from transformer.measures.metrics import means
 from transformer.runs.folder import load_runs
-from transformer.runs.loop import resume, train, train_or_resume, train_together
+from transformer.runs.train import resume, train, train_or_resume, train_together
 from transformer.training.ensemble import Ensemble
 
 

@@ -205,7 +205,7 @@ def test_a_node_that_found_the_disk_full_has_failed_and_runs_again(
     """Tables with --retry only; a run ends as one that did not find the disk full."""
     for name, function in (
         ("events", "transformer.sweeps.measure.write_text"),
-        ("first", "transformer.runs.loop.end_session"),
+        ("first", "transformer.runs.session.end_session"),
     ):
         shutil.rmtree(runs / name)
         with (

@@ -8,7 +8,7 @@ import torch
 
 from tests.transformer.conftest import HERE
 from transformer.data.sequences import BLOCK_STEPS, training_block
-from transformer.runs.loop import in_memory
+from transformer.runs.train import in_memory
 from transformer.training import batches
 from transformer.training.batches import BatchStream
 from transformer.training.step import step_numbers

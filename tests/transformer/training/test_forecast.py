@@ -21,8 +21,8 @@ from transformer.data.exemplars.synthetic import GaussianConfig
 from transformer.experiments.presets import PRESETS
 from transformer.measures import metrics
 from transformer.model.parameters import parameter_shapes
-from transformer.runs.loop import train
 from transformer.runs.prepare import prepare_forecast
+from transformer.runs.train import train
 from transformer.training import cost
 from transformer.training.cost import forecast_cost
 

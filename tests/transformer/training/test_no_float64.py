@@ -8,7 +8,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from transformer.config import OptimConfig
-from transformer.runs.loop import train
+from transformer.runs.train import train
 from transformer.training.machine import Machine
 
 

@@ -34,9 +34,10 @@ from transformer.runs.export import check_output, export
 from transformer.runs.folder import RunFolder, load_runs
 from transformer.runs.layout import ENSEMBLE, MANIFEST
 from transformer.runs.session import catch_stop_signals
+from transformer.sweeps.features import Features
 from transformer.sweeps.plan import ALL_NODES, Node, Plan
 from transformer.sweeps.status import NodeStatus, plan_status
-from transformer.sweeps.train import Features, Train
+from transformer.sweeps.train import Train
 from transformer.training.activations import saved_elements
 from transformer.training.cost import (
     batch_bytes,

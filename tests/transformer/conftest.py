@@ -11,7 +11,8 @@ from transformer.data.exemplars.glyphs import GlyphConfig
 from transformer.data.exemplars.synthetic import GaussianConfig
 from transformer.runs.folder import RunFolder
 from transformer.training.machine import Machine, can_compile
-from transformer.training.step import TrainState, step_numbers
+from transformer.training.optimisers import step_numbers
+from transformer.training.step import TrainState
 
 HERE = Machine("cpu", 1, "eager")
 CONTEXT, BATCH, N_LABELS = 3, 4, 11

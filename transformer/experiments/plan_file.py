@@ -20,9 +20,10 @@ from transformer.config.run import Scale
 from transformer.config.variants import vary, with_texts
 from transformer.data.exemplars.features import FeatureConfig
 from transformer.experiments.presets import PRESETS
+from transformer.sweeps.features import Features
 from transformer.sweeps.measure import ModelTable, RunTable
 from transformer.sweeps.plan import Node, Plan
-from transformer.sweeps.train import Features, Train
+from transformer.sweeps.train import Train
 
 Table = dict[str, Any]
 T = TypeVar("T")

@@ -20,9 +20,10 @@ from transformer.experiments import transience as transience_paper
 from transformer.experiments import within_class as within_class_runs
 from transformer.experiments.plan_file import read_plan
 from transformer.experiments.presets import Preset, check_scale
+from transformer.sweeps.features import Features, TrainEncoder
 from transformer.sweeps.measure import RunTable
 from transformer.sweeps.plan import Node, Plan
-from transformer.sweeps.train import Features, Train, TrainEncoder
+from transformer.sweeps.train import Train
 from transformer.sweeps.work import run_node
 
 PLANS: Registry[Callable[[Scale], Plan]] = Registry("plan", "transformer.experiments")

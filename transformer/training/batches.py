@@ -8,7 +8,7 @@ from torch import Tensor
 from transformer.config import RunConfig
 from transformer.data.sequences import BLOCK_STEPS, Sequences, training_block
 from transformer.training.machine import dtype_of
-from transformer.training.step import step_numbers
+from transformer.training.optimisers import step_numbers
 
 Block = tuple[Sequences, Tensor]  # with leading step axis; `step_numbers` are (step, 3, R)
 

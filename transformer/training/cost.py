@@ -26,7 +26,8 @@ from transformer.training.activations import (
 from transformer.training.ensemble import new_train_state
 from transformer.training.execution import choose_execution, median_seconds, repeated_step
 from transformer.training.machine import Machine, keep_freed_memory
-from transformer.training.step import GROUPED, TrainState, moment_names
+from transformer.training.optimisers import moment_names
+from transformer.training.step import GROUPED, TrainState
 
 MAX_TENSORS = 20_000  # with more, one step takes ten seconds, whatever their sizes
 TENSOR_S = 5e-4  # seconds of a plain step per tensor, on a core of 2026

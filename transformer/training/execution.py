@@ -15,7 +15,8 @@ import torch
 from coopetition.tools.console import print_progress
 from transformer.training.check import UnusableExecution
 from transformer.training.machine import Execution, Machine, list_candidates
-from transformer.training.step import TrainState, step_numbers
+from transformer.training.optimisers import step_numbers
+from transformer.training.step import TrainState
 
 WORTH_TIMING_S = 20.0  # a shorter run gets one thread, untimed
 SHARE = 0.02  # of the run's time that timing a number of threads may take

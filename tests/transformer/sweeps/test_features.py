@@ -13,9 +13,9 @@ from transformer.data.encoders.own import OwnConfig, TrainingConfig
 from transformer.data.exemplars.glyphs import GlyphConfig
 from transformer.data.exemplars.omniglot import OmniglotConfig
 from transformer.data.features.networks import OwnNetwork
+from transformer.sweeps.features import FEATURES, WEIGHTS, Features, TrainEncoder
 from transformer.sweeps.plan import Plan
 from transformer.sweeps.status import plan_status
-from transformer.sweeps.train import FEATURES, WEIGHTS, Features, TrainEncoder
 
 GLYPHS = GlyphConfig(n_classes=4, n_exemplars=4)
 ENCODER = TrainEncoder(

@@ -13,9 +13,10 @@ from transformer.data.encoders.efficientnet import EfficientNetConfig
 from transformer.data.exemplars.features import FeatureConfig
 from transformer.data.exemplars.glyphs import GlyphConfig
 from transformer.interventions.grafts import GraftOut
+from transformer.sweeps.features import Features, TrainEncoder
 from transformer.sweeps.measure import ModelTable, RunTable
 from transformer.sweeps.plan import Plan
-from transformer.sweeps.train import Features, Train, TrainEncoder
+from transformer.sweeps.train import Train
 
 TINY = tiny_config()
 FIRST = Train(name="first", config=TINY)

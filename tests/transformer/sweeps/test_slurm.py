@@ -11,10 +11,11 @@ from tests.transformer.conftest import tiny_config
 from transformer.cli import main
 from transformer.config.encoders import ENCODERS
 from transformer.data.exemplars.glyphs import GlyphConfig
+from transformer.sweeps.features import Features, TrainEncoder
 from transformer.sweeps.measure import ModelTable, RunTable
 from transformer.sweeps.plan import Plan
 from transformer.sweeps.slurm import MIN_MINUTES, Resources, read_jobs, submit_jobs
-from transformer.sweeps.train import Features, Train, TrainEncoder
+from transformer.sweeps.train import Train
 from transformer.sweeps.work import run_node
 
 SWEEP = ("transformer", "sweep", "coopetition", "--scale", "smoke", "--runs")

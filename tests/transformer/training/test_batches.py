@@ -11,7 +11,7 @@ from transformer.data.sequences import BLOCK_STEPS, training_block
 from transformer.runs.train import in_memory
 from transformer.training import batches
 from transformer.training.batches import BatchStream
-from transformer.training.step import step_numbers
+from transformer.training.optimisers import step_numbers
 
 CPU = torch.device("cpu")
 STEPS = (0, 1, BLOCK_STEPS - 1, BLOCK_STEPS, 3 * BLOCK_STEPS + 5, 2, 4 * BLOCK_STEPS)

@@ -17,7 +17,8 @@ from transformer.config.model import in_part
 from transformer.model.transformer import encode, logits_of_items
 from transformer.training.compiled import fusion_barrier
 from transformer.training.machine import Machine
-from transformer.training.step import RunSettings, norm_slope
+from transformer.training.optimisers import norm_slope
+from transformer.training.step import RunSettings
 
 SMALL = {"n_layers": 2, "n_heads": 2, "d_model": 8}
 MODELS = {

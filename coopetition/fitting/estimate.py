@@ -19,9 +19,10 @@ from coopetition.fitting.identifiability import (
     standard_deviations,
     status_of,
 )
-from coopetition.fitting.least_squares import ACCURACY, FitProblem, Observed, to_errors
 from coopetition.fitting.noise import effective_sample_size
+from coopetition.fitting.observation import ACCURACY, Observed, to_errors
 from coopetition.fitting.optimum import Optimum, by_deviance, refine, refine_with_gains
+from coopetition.fitting.problem import FitProblem
 from coopetition.fitting.registry import TOY, theory_of
 from coopetition.fitting.restricted import linearise, restricted_noise, whitened_jacobian
 from coopetition.fitting.result import (

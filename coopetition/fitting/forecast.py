@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 
 from coopetition.dynamics.events import find_forecast_events
 from coopetition.fitting.curves import FLIP, Curves
-from coopetition.fitting.least_squares import ACCURACY, to_errors
+from coopetition.fitting.observation import ACCURACY, to_errors
 from coopetition.fitting.posterior import Posterior
 from coopetition.fitting.result import ENDS, MAX_REACH
 from coopetition.fitting.theory import OUTPUTS, PREFERENCE

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from scipy.optimize import OptimizeResult, least_squares
 from threadpoolctl import ThreadpoolController
 
-from coopetition.fitting.least_squares import FitProblem
 from coopetition.fitting.noise import Noise
+from coopetition.fitting.problem import FitProblem
 
 Array = NDArray[np.float64]
 

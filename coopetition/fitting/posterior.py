@@ -21,7 +21,7 @@ from scipy.stats import rankdata
 
 from coopetition.fitting.identifiability import NOT_CONVERGED
 from coopetition.fitting.importance import WeightedPoints, resample, sample_by_importance
-from coopetition.fitting.least_squares import FitProblem
+from coopetition.fitting.problem import FitProblem
 from coopetition.fitting.result import ENDS, Estimate, Fit, FittedResult, origin_line
 from coopetition.fitting.theory import Theory
 from coopetition.tools.checks import check_int

@@ -1,6 +1,6 @@
 """Readout by signal detection: four accuracies from two strengths, without floor and gain.
 
-This is the alternative to the affine observation of `least_squares`, in which every curve has a
+This is the alternative to the affine `observation`, in which every curve has a
 floor and a gain of its own, and Flip is not described.  ICL and CIWL have strengths z_icl and
 z_ciwl, which are added and read out with normal noise; the four errors are
 

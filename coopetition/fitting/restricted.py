@@ -24,8 +24,8 @@ from scipy.linalg import block_diag
 from scipy.optimize import minimize
 
 from coopetition.fitting.identifiability import ROUNDING
-from coopetition.fitting.least_squares import FitProblem
 from coopetition.fitting.noise import Noise, whiten
+from coopetition.fitting.problem import FitProblem
 
 Array = NDArray[np.float64]
 

@@ -18,8 +18,9 @@ from coopetition.fitting.identifiability import (
     Direction,
     status_of,
 )
-from coopetition.fitting.least_squares import FitProblem, FreeParameter, to_errors
 from coopetition.fitting.noise import Noise
+from coopetition.fitting.observation import to_errors
+from coopetition.fitting.problem import FitProblem, FreeParameter
 from coopetition.fitting.theory import Theory
 from coopetition.tools.checks import check_real_array
 from coopetition.tools.errors import UsageError, abbreviate

@@ -6,8 +6,9 @@ import numpy as np
 
 from coopetition.fitting.curves import Curves
 from coopetition.fitting.estimate import MIN_SAMPLES
-from coopetition.fitting.least_squares import check_value, to_errors
 from coopetition.fitting.noise import correlated_noise
+from coopetition.fitting.observation import to_errors
+from coopetition.fitting.problem import check_value
 from coopetition.fitting.registry import theory_of
 from coopetition.fitting.theory import Theory
 from coopetition.tools.checks import check_bound, check_int, check_number

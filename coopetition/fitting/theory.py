@@ -3,7 +3,7 @@
 A theory says how errors fall over a stretch of training, in its own units: the errors of `train`
 sequences, and of those that only one strategy solves, `icl` and `ciwl`; and which strategy is
 preferred where the two disagree (`preference`, above 0: ICL).  How errors become measured curves is
-described in `coopetition.fitting.least_squares`.
+described in `coopetition.fitting.observation`.
 
 `coopetition.fitting.registry` has the theories that commands know by name; functions take any other
 `Theory` as an object.

@@ -33,7 +33,7 @@ def fit_run(run: FigureRun, **settings: Any) -> "Fit":
 def measured_errors(curves: "Curves") -> dict[str, Array]:
     """Return curves of accuracy as errors."""
     from coopetition.fitting.curves import FITTED_CURVES
-    from coopetition.fitting.least_squares import to_errors
+    from coopetition.fitting.observation import to_errors
 
     return {name: to_errors(curves.values[name], curves.metric) for name in FITTED_CURVES}
 

@@ -37,7 +37,7 @@ SAMPLES = 1000
 
 def gap_of(fitted: "Fit", factor: float = 1.0) -> float | None:
     """Return a fitted toy's sequences from ICL's peak to the crossing, with mu1 times a factor."""
-    from coopetition.fitting.least_squares import to_errors
+    from coopetition.fitting.observation import to_errors
 
     k = [free.name for free in fitted.problem.free].index("mu1")
     mu1, theta = fitted.problem.free[k].parameter, fitted.theta.copy()

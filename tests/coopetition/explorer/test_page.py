@@ -12,7 +12,7 @@ import pytest
 from coopetition import Curves, Trajectory, UsageError
 from coopetition.explorer.page import render_page, write_explorer
 from coopetition.explorer.settings import published_setting
-from coopetition.fitting.least_squares import fit_floor_gain
+from coopetition.fitting.observation import fit_floor_gain
 from paper_figures.explorer import measured_losses
 from tests.coopetition.explorer.node import evaluate, needs_node, simulate
 from tests.coopetition.explorer.test_presets import solved_alone

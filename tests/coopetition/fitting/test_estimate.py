@@ -7,8 +7,9 @@ import pytest
 
 from coopetition.fitting.curves import FITTED_CURVES, Curves
 from coopetition.fitting.estimate import fit
-from coopetition.fitting.least_squares import FitProblem, to_errors
+from coopetition.fitting.observation import to_errors
 from coopetition.fitting.optimum import minimize_in_search, refine_with_gains
+from coopetition.fitting.problem import FitProblem
 from coopetition.fitting.reading import read_curves
 from coopetition.fitting.registry import theory_of
 from coopetition.fitting.selection import compare

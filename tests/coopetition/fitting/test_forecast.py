@@ -13,9 +13,9 @@ from coopetition.dynamics.events import FORECAST_EVENTS, find_forecast_events
 from coopetition.fitting.curves import FITTED_CURVES, Curves
 from coopetition.fitting.estimate import fit
 from coopetition.fitting.forecast import N_FUTURE, N_PATHS, Forecast, forecast
-from coopetition.fitting.least_squares import FitProblem
 from coopetition.fitting.noise import correlated_noise
 from coopetition.fitting.posterior import Posterior, sample_posterior
+from coopetition.fitting.problem import FitProblem
 from coopetition.fitting.registry import theory_of
 from coopetition.fitting.scores import is_calibrated
 from coopetition.fitting.theory import OUTPUTS

@@ -9,8 +9,8 @@ from threadpoolctl import threadpool_info, threadpool_limits
 
 from coopetition.fitting.estimate import fit
 from coopetition.fitting.intervals import profile, profiled
-from coopetition.fitting.least_squares import FitProblem
 from coopetition.fitting.optimum import refine
+from coopetition.fitting.problem import FitProblem
 from coopetition.fitting.simulation import simulate
 from coopetition.tools.errors import UsageError
 

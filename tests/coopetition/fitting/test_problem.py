@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 from scipy.optimize import nnls
 
 from coopetition.fitting.curves import Curves
-from coopetition.fitting.least_squares import FitProblem, fit_floor_gain, to_errors
 from coopetition.fitting.noise import Noise, whiten
+from coopetition.fitting.observation import fit_floor_gain, to_errors
+from coopetition.fitting.problem import FitProblem
 from coopetition.fitting.registry import theory_of
 
 SEEDS = st.integers(0, 2**16)

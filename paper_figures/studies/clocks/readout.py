@@ -32,6 +32,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = {  # the first that matches a preset
     "main task": ("coopetition/main", "coopetition/seeds_*", "coopetition/matched"),
     "other networks and data": ("coopetition/*",),
     "transience task": ("transience/*",),
+    "token embeddings": ("transience_tokens/*",),
     "rates and batch sizes": ("clocks/*",),
 }
 

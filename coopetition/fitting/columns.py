@@ -41,14 +41,14 @@ def choose_x(
 ) -> tuple[str, float, list[str]]:
     """Return the column of sequences or steps, sequences per unit of it, and what was guessed."""
     names = dict.fromkeys(name for column in log.values() for name in column.table.cells)
+    steps = [each for each in names if re.sub(r"\W+", "_", each.lower()).strip("_") in STEPS]
     if given is not None:
         name = _match(names, given)
         if name is None:
             raise column_error(path, f"has no column {given!r:.60}; it has {list_names(names)}")
-    elif SEQUENCES in map(str.lower, names) and batch_size is None:
+    elif SEQUENCES in map(str.lower, names) and (batch_size is None or not steps):
         name = next(each for each in names if each.lower() == SEQUENCES)
     else:
-        steps = [each for each in names if re.sub(r"\W+", "_", each.lower()).strip("_") in STEPS]
         if len(steps) != 1:
             raise column_error(
                 path,
@@ -58,7 +58,9 @@ def choose_x(
                 "with --batch-size",
             )
         (name,) = steps
-    if name.lower() == SEQUENCES and batch_size is None:
+    if name.lower() == SEQUENCES:
+        if batch_size not in (None, 1):
+            raise column_error(path, "counts sequences already; leave out --batch-size")
         return name, 1.0, []
     if batch_size is None:
         raise column_error(

@@ -153,7 +153,7 @@ class Forecast(JsonResult):
                 if name != "peak" and each.value == expected["peak"].value:
                     remarks.append("at the peak already")
                 if each.value <= self.known_until:
-                    remarks.append("in the known part")
+                    remarks.append("median in the known part")
             row = *_format_row(name, each), f"{each.probability:.2f}", ", ".join(remarks)
             events.append(row)
         final += [(*_format_row(name, each), "") for name, each in self.final.items()]

@@ -78,7 +78,8 @@ class Posterior(FittedResult):
         if self.converged:
             return []
         numbers = f"R-hat {self.r_hat:.3f}, effective sample size {self.effective_sample_size:.0f}"
-        return [f"the posterior has {NOT_CONVERGED} ({numbers}): increase max_calls"]
+        remedy = "in Python, increase max_calls of sample_posterior"
+        return [f"the posterior has {NOT_CONVERGED} ({numbers}): {remedy}"]
 
     def estimates(self) -> dict[str, Estimate]:
         """Return the fitted parameters with 90 % intervals of the sample, which include the fit."""

@@ -200,6 +200,14 @@ def test_cautions_about_the_curves_are_those_of_the_fit(race):
     assert not rows.fits[0].thinning and "samples of" not in rows.summary()
 
 
+def test_curves_that_do_not_show_the_strategies_are_a_caution(race):
+    """If they determine no parameter, or are of training alone."""
+    train, whole = (fit(each, "logistic_race", **QUICK) for each in (race.select(["train"]), race))
+    assert any("only training" in each for each in train.cautions) and not whole.cautions
+    unknown = {n: replace(e, status="unconstrained") for n, e in whole.parameters.items()}
+    assert len(replace(whole, parameters=unknown).cautions) == 1
+
+
 def test_a_gain_of_zero_is_a_caution():
     """CIWL's error rises, which it never does in this theory, and a gain is not negative."""
     noise = 0.01 * np.random.default_rng(0).standard_normal((3, 60))

@@ -551,3 +551,12 @@ def test_a_changing_learning_rate_is_cautioned(tmp_path):
     (caution,) = read_curves(run, first=0).cautions
     assert "learning rate" in caution
     assert not read_curves(run, first=1000).cautions, "after the warm-up it is constant"
+
+
+@pytest.mark.parametrize("x", [None, "sequences"])
+def test_sequences_are_not_multiplied_by_a_batch_size(x, tmp_path):
+    path = tmp_path / "log.csv"
+    path.write_text("sequences,icl\n" + "".join(f"{k},{1 / (k + 1)}\n" for k in range(20)))
+    assert read_curves(path, batch_size=1, x=x, first=0).sequences[-1] == 19
+    with pytest.raises(UsageError):
+        read_curves(path, batch_size=32, x=x, first=0)

@@ -42,22 +42,23 @@ def choose_x(
     """Return the column of sequences or steps, sequences per unit of it, and what was guessed."""
     names = dict.fromkeys(name for column in log.values() for name in column.table.cells)
     steps = [each for each in names if re.sub(r"\W+", "_", each.lower()).strip("_") in STEPS]
+    counted = [each for each in names if each.lower() == SEQUENCES]
     if given is not None:
         name = _match(names, given)
         if name is None:
             raise column_error(path, f"has no column {given!r:.60}; it has {list_names(names)}")
-    elif SEQUENCES in map(str.lower, names) and (batch_size is None or not steps):
-        name = next(each for each in names if each.lower() == SEQUENCES)
+    elif counted and (batch_size is None or not steps):
+        name = counted[0]
+    elif len(steps) == 1:
+        name = steps[0]
     else:
-        if len(steps) != 1:
-            raise column_error(
-                path,
-                f"has {'several columns' if steps else 'no column'} of steps (columns "
-                f"{list_names(steps or names)}); "
-                f"{'choose one' if steps else 'name one'} with --x, and the sequences per step "
-                "with --batch-size",
-            )
-        (name,) = steps
+        raise column_error(
+            path,
+            f"has {'several columns' if steps else 'no column'} of steps (columns "
+            f"{list_names(steps or names)}); "
+            f"{'choose one' if steps else 'name one'} with --x, and the sequences per step with "
+            "--batch-size",
+        )
     if name.lower() == SEQUENCES:
         if batch_size not in (None, 1):
             raise column_error(path, "counts sequences already; leave out --batch-size")

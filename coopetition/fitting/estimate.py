@@ -34,11 +34,7 @@ from coopetition.fitting.result import (
 )
 from coopetition.fitting.theory import Theory
 from coopetition.tools.checks import check_int
-from coopetition.tools.console import (
-    ProgressReport,
-    add_progress_switch,
-    map_in_processes,
-)
+from coopetition.tools.console import ProgressReport, add_progress_switch, map_in_processes
 from coopetition.tools.errors import UsageError, abbreviate, check_type
 from coopetition.tools.versions import package_version
 

@@ -40,7 +40,6 @@ MAX_REACH = 100  # times the length of the data: the end of predictions
 UNITS = {-1: ", in sequences", 0: "", 1: ", per sequence"}  # by `Parameter.per_time`
 SAMPLES = ("sequences", "measured", "fitted")
 STATISTICS = ("floor", "gain", "sigma", "rho", "r2", "rmse", "n", "n_effective")
-TRAIN = "train"  # curve of the training sequences, which any strategy may answer
 CLOSE = 1.0  # deviance above the best of a start that found the same optimum
 LOW_R2 = 0.9
 NEAR_LARGEST_RHO = 0.99  # share of the largest correlation that noise may have
@@ -335,7 +334,7 @@ class Fit(FittedResult):
         statuses = {self.parameters[each.name].status for each in self.problem.free}
         if not statuses & {IDENTIFIABLE, NOT_CONVERGED}:
             found.append("no parameter is identifiable: these curves do not determine the theory")
-        if {name.rpartition("/")[2] for name in self.curves} == {TRAIN}:
+        if {name for run in self.problem.runs for name in run.values} == {"train"}:
             found.append(
                 "only training was measured, which does not show the strategy: what the fit says "
                 "of ICL and CIWL rests on the theory alone"
